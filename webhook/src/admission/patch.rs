@@ -1,0 +1,1 @@
+//! **patch** — the operations that turn the Pod into what was decided. (being written)

@@ -1,0 +1,1 @@
+//! File → checked [`Config`](super::Config). (being written)

@@ -1,0 +1,68 @@
+//! `place:` — images that no registry has, and how sure Berth must be.
+
+use std::time::Duration;
+
+use crate::image::{Pattern, Reference};
+
+/// The section `place`.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Patterns of names that no registry has: `petstore`, `localhost/*`, `*:tilt-*`.
+    pub local: Vec<Pattern>,
+    /// Leave an image alone that nodes hold by an import, also when a registry has one of that name.
+    pub infer_local: bool,
+    /// Which nodes are required.
+    pub strategy: Strategy,
+    /// What happens to a Pod whose image no node can hold.
+    pub on_missing: OnMissing,
+    /// What happens to `Always` on an image that no registry has.
+    pub pull_policy: PullPolicyChange,
+    /// A node's list of this length or more is cut (the kubelet's `nodeStatusMaxImages`, 50 by default).
+    pub list_limit: usize,
+    /// Without news from the API for this long every node is unknown.
+    pub max_stale: Duration,
+}
+
+impl Place {
+    /// Whether the administrator calls `image` local: a pattern matches the name as written (with or without its tag)
+    /// or the full name, `docker.io/library/petstore`, likewise.
+    pub fn is_local(&self, image: &Reference) -> bool {
+        if self.local.is_empty() {
+            return false;
+        }
+        let tag = image.effective_tag().unwrap_or_default();
+        let repository = image.repository();
+        let tagged = |name: &str| [name, ":", tag].concat();
+        let names = [image.name().to_owned(), tagged(image.name()), tagged(&repository), repository];
+        self.local.iter().any(|pattern| names.iter().any(|name| pattern.matches(name)))
+    }
+}
+
+/// Which nodes are required.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Strategy {
+    /// Holders, told and unknown ones; holders and told ones are preferred.
+    Prefer,
+    /// Unknown ones only where there is no holder: for clusters whose lists are complete.
+    Strict,
+}
+
+/// What happens to a Pod whose image no node can hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnMissing {
+    /// It waits behind the scheduling gate `berth.dev/image-on-node`.
+    Wait,
+    /// It is refused.
+    Deny,
+    /// It is admitted with a note.
+    Admit,
+}
+
+/// What happens to `Always` on an image that no registry has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PullPolicyChange {
+    /// It stays, with a note: the kubelet will fail.
+    Keep,
+    /// It becomes `IfNotPresent`, and the Pod is placed.
+    IfNotPresent,
+}

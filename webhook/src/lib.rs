@@ -1,0 +1,16 @@
+//! Berth: pins, mirrors and places the images of Pods, when they are created.
+//!
+//! One review flows top-down: accept TLS ([`server`]) → decode → select → pin → mirror → place → patch → respond
+//! ([`admission`], a file a step). Rules are pure functions from data to data; waiting happens in [`registry`]
+//! and in the watches of [`nodes`].
+
+pub mod command;
+pub mod config;
+pub mod server;
+
+pub mod admission;
+pub mod image;
+pub mod namespaces;
+pub mod nodes;
+pub mod registry;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! The annotation `berth.dev/skip` of Namespaces, watched. (being written)

@@ -1,0 +1,104 @@
+//! What registries say: the one seam towards them, and the client behind it.
+//!
+//! [`Resolve`] is the question of a review. [`Client`] asks it over HTTP, [`Shared`] joins equal questions,
+//! and [`fake::Fake`] answers in unit tests; client and fake pass the same conformance suite.
+
+pub mod client;
+pub mod fake;
+pub mod shared;
+
+use std::time::{Duration, Instant};
+
+use crate::image::{Digest, Reference};
+
+/// Answers what an image means at its registry.
+pub trait Resolve: Send + Sync + 'static {
+    /// The digest of `image` at its registry: of its tag, or of its digest if it has one (then the answer is
+    /// that the registry has it). It is the index digest of a multi-platform image, never one platform's.
+    ///
+    /// `deadline` bounds everything, token exchange included.
+    fn resolve(&self, image: &Reference, deadline: Instant) -> impl Future<Output = Result<Digest, Error>> + Send;
+}
+
+/// Why a registry gave no digest. The variants are told apart because different people must act.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// 404: the registry has no such image.
+    #[error("{host} has no {image}")]
+    NotFound {
+        /// The registry.
+        host: String,
+        /// The image, as asked.
+        image: String,
+    },
+    /// 401 or 403.
+    #[error("{host} does not let Berth see {image} ({}): {}", if *.anonymous { "asked without credentials" } else { "with the configured credentials" }, "it does not exist, or credentials are missing or wrong")]
+    Refused {
+        /// The registry.
+        host: String,
+        /// The image, as asked.
+        image: String,
+        /// No credentials were sent.
+        anonymous: bool,
+    },
+    /// 429.
+    #[error("{host} limits the rate of requests")]
+    TooMany {
+        /// The registry.
+        host: String,
+        /// What `Retry-After` asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Connect, TLS, a broken connection, 5xx.
+    #[error("{host} cannot be reached: {reason}")]
+    Unreachable {
+        /// The registry.
+        host: String,
+        /// The cause, in words.
+        reason: String,
+    },
+    /// The deadline passed.
+    #[error("{host} gave no answer within {} ms", .limit.as_millis())]
+    TimedOut {
+        /// The registry.
+        host: String,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// It answered, but not with what it was asked for: no manifest, no digest, a wrong digest.
+    #[error("{host} gave an answer that cannot be trusted: {reason}")]
+    Untrusted {
+        /// The registry.
+        host: String,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What the failure proves about the image; no `_` arm, so that a new variant has to be decided.
+    pub fn word(&self) -> Word {
+        match self {
+            Self::NotFound { .. } => Word::Missing,
+            // Docker Hub answers 401 for a repository that does not exist.
+            Self::Refused { host, anonymous, .. } if *anonymous && host == "docker.io" => Word::Missing,
+            Self::Refused { .. }
+            | Self::TooMany { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Untrusted { .. } => Word::Silent,
+        }
+    }
+}
+
+/// What a registry's answer proves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// The image is there.
+    Has,
+    /// The image is not there.
+    Missing,
+    /// It could not be asked, or said nothing that proves anything.
+    Silent,
+}

@@ -1,0 +1,1 @@
+//! Accepting, limiting, draining. (being written)
