@@ -1,1 +1,7 @@
-//! Logs and metrics. (being written)
+//! Logs and metrics. All names that a dashboard or an alert may use stand in [`metrics`] and [`outcome`].
+
+pub mod logs;
+pub mod metrics;
+pub mod outcome;
+
+pub use metrics::Metrics;

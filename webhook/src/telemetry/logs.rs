@@ -1,0 +1,12 @@
+//! Logs: one JSON object a line on standard error.
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging, for the commands that serve; `RUST_LOG` chooses what (`info` where it is not set).
+///
+/// Called a second time, as tests do, it changes nothing.
+pub fn init() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    let _second_time = json.with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,293 @@
+//! Every metric, by name, and the plain methods that set them.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+use super::outcome::{Exchange, Mirror, Pin, Place, Review, Shed};
+use crate::config;
+
+/// All metrics of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    started: Instant,
+    hosts: ArcSwap<Vec<String>>,
+    /// Milliseconds after `started`; 0: never.
+    nodes_heard: AtomicU64,
+    reviews: Family<Outcome, Counter>,
+    review_seconds: Histogram,
+    pins: Family<Outcome, Counter>,
+    mirrors: Family<Outcome, Counter>,
+    placements: Family<Outcome, Counter>,
+    registry_requests: Family<HostOutcome, Counter>,
+    registry_seconds: Family<Host, Histogram, fn() -> Histogram>,
+    not_reviews: Counter,
+    panics: Counter,
+    shed: Family<Reason, Counter>,
+    body_bytes: Gauge,
+    connections: Gauge,
+    nodes: Gauge,
+    nodes_stale_seconds: Gauge<f64, AtomicU64>,
+    certificate_expiry: Gauge,
+    configuration_valid: Gauge,
+}
+
+impl Metrics {
+    /// Metrics that know the registries of `config` by name; requests to others are counted as `other`.
+    pub fn new(config: &config::Config) -> Self {
+        let metrics = Self::default();
+        metrics.configured(config);
+        metrics
+    }
+
+    /// A configuration is in force.
+    pub fn configured(&self, config: &config::Config) {
+        let host = |name: &str| name.split('/').next().unwrap_or(name).to_owned();
+        let registries = config.registries.iter().map(|registry| registry.host.clone());
+        let mirrors = config.mirror.rules.iter().flat_map(|rule| [host(&rule.mirror), host(&rule.source)]);
+        self.hosts.store(registries.chain(mirrors).collect::<Vec<_>>().into());
+        self.configuration_valid.set(1);
+    }
+
+    /// The configuration file is broken; the last good one stays in force.
+    pub fn configuration_broken(&self) {
+        self.configuration_valid.set(0);
+    }
+
+    /// A review was answered.
+    pub fn review(&self, outcome: Review, took: Duration) {
+        self.reviews.get_or_create(&Outcome { outcome: outcome.word() }).inc();
+        self.review_seconds.observe(took.as_secs_f64());
+    }
+
+    /// An image went through **pin**.
+    pub fn pin(&self, outcome: Pin) {
+        self.pins.get_or_create(&Outcome { outcome: outcome.word() }).inc();
+    }
+
+    /// An image went through **mirror**.
+    pub fn mirror(&self, outcome: Mirror) {
+        self.mirrors.get_or_create(&Outcome { outcome: outcome.word() }).inc();
+    }
+
+    /// A Pod went through **place**.
+    pub fn place(&self, outcome: Place) {
+        self.placements.get_or_create(&Outcome { outcome: outcome.word() }).inc();
+    }
+
+    /// A registry was asked over the network. `host` becomes a label only where the configuration names it.
+    pub fn registry_request(&self, host: &str, outcome: Exchange, took: Duration) {
+        let host = self.host_label(host);
+        self.registry_seconds.get_or_create(&Host { host: host.clone() }).observe(took.as_secs_f64());
+        self.registry_requests.get_or_create(&HostOutcome { host, outcome: outcome.word() }).inc();
+    }
+
+    /// A body was no `AdmissionReview`.
+    pub fn not_a_review(&self) {
+        self.not_reviews.inc();
+    }
+
+    /// A review panicked.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A request was answered with 503.
+    pub fn shed(&self, reason: Shed) {
+        self.shed.get_or_create(&Reason { reason: reason.word() }).inc();
+    }
+
+    /// Bodies held in memory now, bytes.
+    pub fn bodies(&self, bytes: usize) {
+        self.body_bytes.set(signed(bytes));
+    }
+
+    /// Open connections of the review listener.
+    pub fn connections(&self, open: usize) {
+        self.connections.set(signed(open));
+    }
+
+    /// News of the nodes came from the API: the watch is alive, and `nodes` are known.
+    pub fn nodes_heard(&self, nodes: usize) {
+        self.nodes.set(signed(nodes));
+        let since_start = self.started.elapsed().as_millis().max(1);
+        self.nodes_heard.store(u64::try_from(since_start).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A certificate is served that expires at `unix_seconds`.
+    pub fn certificate(&self, unix_seconds: i64) {
+        self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// All of it as `OpenMetrics` text.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let heard = Duration::from_millis(self.nodes_heard.load(Ordering::Relaxed));
+        if !heard.is_zero() {
+            self.nodes_stale_seconds.set(self.started.elapsed().saturating_sub(heard).as_secs_f64());
+        }
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    fn host_label(&self, host: &str) -> String {
+        let matches = |known: &&String| match known.strip_prefix('*') {
+            Some(suffix) => host.ends_with(suffix),
+            None => host == *known,
+        };
+        self.hosts.load().iter().find(matches).map_or("other", String::as_str).to_owned()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("berth"),
+            started: Instant::now(),
+            hosts: ArcSwap::default(),
+            nodes_heard: AtomicU64::default(),
+            reviews: Family::default(),
+            review_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            pins: Family::default(),
+            mirrors: Family::default(),
+            placements: Family::default(),
+            registry_requests: Family::default(),
+            registry_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 13))),
+            not_reviews: Counter::default(),
+            panics: Counter::default(),
+            shed: Family::default(),
+            body_bytes: Gauge::default(),
+            connections: Gauge::default(),
+            nodes: Gauge::default(),
+            nodes_stale_seconds: Gauge::default(),
+            certificate_expiry: Gauge::default(),
+            configuration_valid: Gauge::default(),
+        };
+        metrics.register_reviews();
+        metrics.register_state();
+        metrics
+    }
+}
+
+/// The names. `_total` is appended to counters, units to names.
+impl Metrics {
+    fn register_reviews(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("reviews", "Reviews answered, by outcome", self.reviews.clone());
+        let help = "Time from a complete request to its answer";
+        registry.register_with_unit("review", help, Unit::Seconds, self.review_seconds.clone());
+        registry.register("pins", "Images seen by pin, by outcome", self.pins.clone());
+        registry.register("mirrors", "Images that a mirror rule is about, by outcome", self.mirrors.clone());
+        registry.register("placements", "Pods with an image that decides where they run", self.placements.clone());
+        let help = "Questions sent to registries; hosts that the configuration does not name are `other`";
+        registry.register("registry_requests", help, self.registry_requests.clone());
+        let help = "Time that a registry took to answer, token exchange included";
+        registry.register_with_unit("registry_request", help, Unit::Seconds, self.registry_seconds.clone());
+        registry.register("not_reviews", "Requests refused with 400: no AdmissionReview", self.not_reviews.clone());
+        registry.register("panics", "Reviews that panicked and were answered by pin.onFailure", self.panics.clone());
+        registry.register("shed", "Requests answered with 503 and Retry-After: 1, by reason", self.shed.clone());
+    }
+
+    fn register_state(&mut self) {
+        let registry = &mut self.registry;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The version of this program", Info::new(version));
+        registry.register_with_unit("bodies", "Request bodies in memory", Unit::Bytes, self.body_bytes.clone());
+        registry.register("connections", "Open connections for reviews", self.connections.clone());
+        registry.register("nodes", "Nodes whose images are known", self.nodes.clone());
+        let help = "Time since the API server last told about nodes";
+        registry.register_with_unit("nodes_stale", help, Unit::Seconds, self.nodes_stale_seconds.clone());
+        let help = "When the certificate that is served expires, as Unix time";
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            help,
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        let help = "1: the configuration file is in force; 0: it is broken, and the last good one is in force";
+        registry.register("configuration_valid", help, self.configuration_valid.clone());
+    }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Host {
+    host: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct HostOutcome {
+    host: String,
+    outcome: &'static str,
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Error;
+
+    #[track_caller]
+    fn check(metrics: &Metrics, line: &str) {
+        let text = metrics.encode().unwrap();
+        assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
+    }
+
+    #[test]
+    fn a_host_is_a_label_only_where_it_is_configured() {
+        let metrics = Metrics::default();
+        metrics.hosts.store(vec!["*.corp".to_owned(), "localhost:5001".to_owned()].into());
+        for host in ["a.corp", "b.corp", "localhost:5001", "evil.example", "xcorp"] {
+            let answer: Result<(), _> = Err(Error::NotFound { host: host.to_owned(), image: "secret".to_owned() });
+            metrics.registry_request(host, Exchange::from(&answer), Duration::from_millis(3));
+        }
+        check(&metrics, r#"berth_registry_requests_total{host="*.corp",outcome="not_found"} 2"#);
+        check(&metrics, r#"berth_registry_requests_total{host="localhost:5001",outcome="not_found"} 1"#);
+        check(&metrics, r#"berth_registry_requests_total{host="other",outcome="not_found"} 2"#);
+        assert!(!metrics.encode().unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn names_are_what_dashboards_rely_on() {
+        let metrics = Metrics::default();
+        metrics.review(Review::Patched, Duration::from_millis(1));
+        metrics.shed(Shed::Bodies);
+        metrics.certificate(1_800_000_000);
+        metrics.nodes_heard(3);
+        metrics.configuration_broken();
+        check(&metrics, r#"berth_reviews_total{outcome="patched"} 1"#);
+        check(&metrics, "berth_review_seconds_count 1");
+        check(&metrics, r#"berth_shed_total{reason="bodies"} 1"#);
+        check(&metrics, "berth_certificate_expiry_timestamp_seconds 1800000000");
+        check(&metrics, "berth_nodes 3");
+        check(&metrics, "berth_configuration_valid 0");
+        check(&metrics, "# EOF");
+    }
+}

@@ -1,0 +1,127 @@
+//! The label values of the metrics: closed sets, so that no image, tag or Pod can become a series.
+
+use crate::registry;
+
+/// An enum whose variants have a word for the label.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// The label's value.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// What became of a review.
+    Review {
+        /// Nothing was to be done.
+        Unchanged = "unchanged",
+        /// A patch was sent.
+        Patched = "patched",
+        /// Decided but not patched: the namespace observes.
+        Observed = "observed",
+        /// Left alone: a static Pod, an operation that is none of Berth's business, or a tenant's wish.
+        Skipped = "skipped",
+        /// Refused.
+        Denied = "denied",
+        /// The code panicked; answered by `pin.onFailure`.
+        Panicked = "panicked",
+    }
+}
+
+words! {
+    /// What **pin** did to one image.
+    Pin {
+        /// The tag became a digest.
+        Pinned = "pinned",
+        /// It had a digest.
+        AlreadyPinned = "already_pinned",
+        /// The tag is not mutable, or the name is ignored.
+        NotCovered = "not_covered",
+        /// The registry gave no digest, and the image stayed as it was.
+        Unresolved = "unresolved",
+        /// The registry gave no digest, and the Pod was refused.
+        Denied = "denied",
+    }
+}
+
+words! {
+    /// What **mirror** did to one image that a rule is about.
+    Mirror {
+        /// Rewritten to the mirror.
+        Mirrored = "mirrored",
+        /// No mirror has it; the source stayed.
+        Source = "source",
+        /// No mirror has it; the Pod was refused.
+        Denied = "denied",
+    }
+}
+
+words! {
+    /// What **place** did to one Pod with an image that decides where it can run.
+    Place {
+        /// Required affinity.
+        Required = "required",
+        /// A preference.
+        Preferred = "preferred",
+        /// The scheduling gate.
+        Gated = "gated",
+        /// Refused.
+        Denied = "denied",
+        /// Nothing could be added; the notes say why.
+        Noted = "noted",
+    }
+}
+
+words! {
+    /// How one HTTP exchange with a registry ended.
+    Exchange {
+        /// It gave a digest.
+        Found = "found",
+        /// 404.
+        NotFound = "not_found",
+        /// 401 or 403.
+        Refused = "refused",
+        /// 429.
+        TooMany = "too_many",
+        /// Connect, TLS, a broken connection, 5xx.
+        Unreachable = "unreachable",
+        /// The deadline passed.
+        TimedOut = "timed_out",
+        /// An answer that cannot be trusted.
+        Untrusted = "untrusted",
+    }
+}
+
+impl<T> From<&Result<T, registry::Error>> for Exchange {
+    fn from(answer: &Result<T, registry::Error>) -> Self {
+        match answer {
+            Ok(_) => Self::Found,
+            Err(registry::Error::NotFound { .. }) => Self::NotFound,
+            Err(registry::Error::Refused { .. }) => Self::Refused,
+            Err(registry::Error::TooMany { .. }) => Self::TooMany,
+            Err(registry::Error::Unreachable { .. }) => Self::Unreachable,
+            Err(registry::Error::TimedOut { .. }) => Self::TimedOut,
+            Err(registry::Error::Untrusted { .. }) => Self::Untrusted,
+        }
+    }
+}
+
+words! {
+    /// Why a request was shed with a 503.
+    Shed {
+        /// All of `limits.bodiesBytes` was taken.
+        Bodies = "bodies",
+        /// All of `limits.reviewsInFlight` were taken.
+        Reviews = "reviews",
+    }
+}
