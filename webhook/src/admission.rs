@@ -1,4 +1,6 @@
-//! The review: decode → select → pin → mirror → place → patch → respond.
+//! The review: decode → select → pin → mirror → place → patch → respond, a file a step.
+//!
+//! Every rule is a function from data to data; the only waiting is in [`pin`] and [`mirror`].
 
 pub mod decode;
 pub mod mirror;
@@ -7,5 +9,231 @@ pub mod patch;
 pub mod pin;
 pub mod place;
 pub mod respond;
+pub mod scope;
 pub mod select;
+pub mod settle;
 pub mod verb;
+
+use std::{sync::Arc, time::Instant};
+
+use self::{
+    decode::{OldPod, Pod, Request, Review},
+    mirror::Detour,
+    note::Note,
+    place::{Circumstances, Placement},
+    select::{Slot, select},
+    settle::{Change, settle},
+    verb::{Facts, Verb, verb},
+};
+use crate::{
+    config::{Config, Steps},
+    image::Reference,
+    namespaces::Namespaces,
+    nodes::{Heartbeat, Index, Nodes},
+    registry::Resolve,
+    telemetry::{Metrics, outcome},
+};
+
+/// Everything a review needs to know.
+pub struct App<R> {
+    /// What the administrator wants.
+    pub config: Arc<Config>,
+    /// What registries say.
+    pub registry: R,
+    /// What nodes hold; none without a cluster.
+    pub nodes: Option<Arc<Nodes>>,
+    /// Which Namespaces have switched steps off; none without a cluster.
+    pub namespaces: Option<Arc<Namespaces>>,
+    /// Whether somebody is there to lift gates; none without a cluster.
+    pub controller: Option<Arc<Heartbeat>>,
+    /// Berth's own namespace, which is left alone.
+    pub own_namespace: String,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Whether what was decided is also done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// The namespace is labelled `berth.dev/admission: enabled`.
+    Enforce,
+    /// The namespace is labelled `berth.dev/admission: observe`: everything is decided and nothing patched.
+    Observe,
+}
+
+/// What is reviewed.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The Pod, or the template of Pods.
+    pub pod: &'a Pod<'a>,
+    /// The Pod as it was, where a running one is changed.
+    pub old: Option<&'a OldPod<'a>>,
+    /// The namespace it is in; empty where a manifest names none.
+    pub namespace: &'a str,
+    /// Why it is reviewed.
+    pub moment: Moment,
+}
+
+/// Why a Pod is reviewed: what may be changed depends on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// It is being created: everything may change.
+    Create,
+    /// It runs, and gets an ephemeral container: only that container's image and policy may change.
+    Debug,
+    /// It is a template in a file: where its Pods can run is a fact of another moment.
+    Template,
+}
+
+/// What was decided about a Pod.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// The operations, relative to the Pod.
+    pub patch: json_patch::Patch,
+    /// What people should know.
+    pub notes: Vec<Note>,
+    /// What was done to which container or volume: for the audit log.
+    pub done: Vec<(String, String)>,
+    /// Why the Pod is refused.
+    pub denied: Option<String>,
+    /// It was none of Berth's business, or a tenant's wish that it be left alone.
+    pub skipped: bool,
+}
+
+impl Verdict {
+    fn outcome(&self, mode: Mode) -> outcome::Review {
+        match mode {
+            _ if self.skipped => outcome::Review::Skipped,
+            Mode::Enforce if self.denied.is_some() => outcome::Review::Denied,
+            _ if self.denied.is_none() && self.patch.0.is_empty() => outcome::Review::Unchanged,
+            Mode::Enforce => outcome::Review::Patched,
+            Mode::Observe => outcome::Review::Observed,
+        }
+    }
+}
+
+/// One image on its way through the steps.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Where it stands.
+    pub slot: Slot<'a>,
+    /// The mirrors that may have it.
+    pub detour: Detour<'a>,
+    /// What the rule looked at; none for what is no image.
+    pub facts: Option<Facts>,
+    /// What the rule said before any registry was asked.
+    pub verb: Verb,
+}
+
+impl<'a> Plan<'a> {
+    /// What is known of `slot` before any registry is asked, and what the rule says to that.
+    pub fn of(slot: Slot<'a>, config: &'a Config, index: Option<&Index>, steps: Steps) -> Self {
+        let Ok(image) = &slot.reference else {
+            return Self { slot, detour: Detour::default(), facts: None, verb: Verb::Leave };
+        };
+        let detour = Detour::of(image, &config.mirror);
+        let facts = Facts::of(&slot, image, &detour, config, index, steps);
+        let verb = verb(&facts, None, &config.place);
+        Self { slot, detour, facts: Some(facts), verb }
+    }
+
+    fn image(&self) -> Option<&Reference> {
+        self.slot.reference.as_ref().ok()
+    }
+
+    fn asks(&self) -> bool {
+        self.verb == Verb::Ask
+    }
+}
+
+impl<R: Resolve> App<R> {
+    /// Answers one request: the body of an `AdmissionReview` in, the body of its answer out.
+    ///
+    /// # Errors
+    /// [`decode::Error`] for a body that no answer could be given to; it is the caller's 400.
+    pub async fn review(&self, mode: Mode, body: &[u8], deadline: Instant) -> Result<Vec<u8>, decode::Error> {
+        let started = Instant::now();
+        let request = match decode::decode(body)? {
+            Review::Pod(request) => request,
+            Review::Opaque { uid, reason } => {
+                self.metrics.review(outcome::Review::Skipped, started.elapsed());
+                return Ok(respond::unreadable(&uid, &reason));
+            }
+        };
+        let verdict = match Subject::of(&request) {
+            Some(subject) => self.decide(&subject, deadline).await,
+            None => Verdict { skipped: true, ..Verdict::default() },
+        };
+        self.metrics.review(verdict.outcome(mode), started.elapsed());
+        Ok(respond::respond(&request.uid, mode, &verdict))
+    }
+
+    /// Decides what happens to a Pod. Everything but the questions to registries is pure.
+    pub async fn decide(&self, subject: &Subject<'_>, deadline: Instant) -> Verdict {
+        let skip = self.namespaces.as_ref().and_then(|namespaces| namespaces.skip(subject.namespace));
+        let scope = scope::scope(subject, &self.config, &self.own_namespace, skip.as_deref());
+        if scope.steps == Steps::default() {
+            return Verdict { notes: scope.notes, skipped: true, ..Verdict::default() };
+        }
+        let slots = select(subject);
+        let plans: Vec<Plan<'_>> = self.with_nodes(|index| {
+            slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, scope.steps)).collect()
+        });
+        let answers = pin::pin(&self.registry, &plans, deadline).await;
+        let mirrored = mirror::mirror(&self.registry, &plans, &answers, deadline).await;
+        let changes: Vec<Change> = plans
+            .iter()
+            .zip(answers.into_iter().zip(mirrored))
+            .map(|(plan, (answer, mirrored))| settle(plan, answer, mirrored, &self.config))
+            .collect();
+        let placement = self.place(subject, &changes);
+        self.count(&changes, &placement);
+        patch::patch(subject, scope.notes, &plans, changes, placement)
+    }
+
+    /// Where the Pod can run, by what its images will be.
+    fn place(&self, subject: &Subject<'_>, changes: &[Change]) -> Placement {
+        let wanted: Vec<_> = changes.iter().filter_map(|change| change.wanted.clone()).collect();
+        if wanted.is_empty() {
+            return Placement::default();
+        }
+        let now = Instant::now();
+        let circumstances = Circumstances {
+            controller_alive: self.controller.as_ref().is_some_and(|controller| controller.alive(now)),
+            may_gate: subject.moment == Moment::Create,
+        };
+        self.with_nodes(|index| place::place(subject.pod, &wanted, index, &self.config.place, circumstances))
+    }
+
+    fn count(&self, changes: &[Change], placement: &Placement) {
+        changes.iter().filter_map(|change| change.pin).for_each(|pin| self.metrics.pin(pin));
+        changes.iter().filter_map(|change| change.mirror).for_each(|mirror| self.metrics.mirror(mirror));
+        if let Some(place) = placement.outcome() {
+            self.metrics.place(place);
+        }
+    }
+
+    /// Looks at what the nodes hold, under a short lock.
+    fn with_nodes<T>(&self, look: impl FnOnce(Option<&Index>) -> T) -> T {
+        match &self.nodes {
+            Some(nodes) => nodes.read(|index| look(Some(index))),
+            None => look(None),
+        }
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// What `request` is about; none where it is nothing that Berth changes.
+    fn of(request: &'a Request<'a>) -> Option<Self> {
+        let resource = &request.resource;
+        if !(resource.group.is_empty() && resource.resource == "pods") {
+            return None;
+        }
+        let moment = match (&*request.operation, &*request.sub_resource) {
+            ("CREATE", "") => Moment::Create,
+            ("UPDATE", "ephemeralcontainers") => Moment::Debug,
+            _ => return None, // changing a running Pod's image restarts it
+        };
+        Some(Self { pod: &request.object, old: request.old_object.as_ref(), namespace: &request.namespace, moment })
+    }
+}

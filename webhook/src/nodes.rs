@@ -9,4 +9,6 @@ pub mod index;
 mod names;
 pub mod watch;
 
+pub use heartbeat::Heartbeat;
 pub use index::{Evidence, Index};
+pub use watch::Nodes;

@@ -7,15 +7,111 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+/// Reads the body of a request.
+///
+/// # Errors
+/// [`Error`] where no answer could be given that an API server accepts: it is answered with 400.
+pub fn decode(body: &[u8]) -> Result<Review<'_>, Error> {
+    match serde_json::from_slice::<Envelope<'_, Request<'_>>>(body) {
+        Ok(envelope) => envelope.checked(|request| &request.uid).map(Review::Pod),
+        // Perhaps only the object is not what a Pod looks like: then there is somebody to answer.
+        Err(unreadable) => match serde_json::from_slice::<Envelope<'_, Asker<'_>>>(body) {
+            Ok(envelope) => envelope
+                .checked(|asker| &asker.uid)
+                .map(|asker| Review::Opaque { uid: asker.uid, reason: unreadable.to_string() }),
+            Err(source) => Err(Error::NoReview { source }),
+        },
+    }
+}
+
+/// The uid of the request in `body`, whatever else is wrong with it.
+pub fn uid(body: &[u8]) -> Option<Cow<'_, str>> {
+    let envelope: Envelope<'_, Asker<'_>> = serde_json::from_slice(body).ok()?;
+    Some(envelope.checked(|asker| &asker.uid).ok()?.uid)
+}
+
+/// A review that can be answered.
+#[derive(Debug)]
+pub enum Review<'a> {
+    /// A request about a Pod.
+    Pod(Box<Request<'a>>),
+    /// A request whose object cannot be read as a Pod.
+    Opaque {
+        /// To be repeated in the answer.
+        uid: Cow<'a, str>,
+        /// What was wrong with the object.
+        reason: String,
+    },
+}
+
+/// Why a body cannot be answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No JSON, or not the shape of a review.
+    #[error("the body is not an AdmissionReview")]
+    NoReview {
+        /// Where it stopped making sense.
+        source: serde_json::Error,
+    },
+    /// Another version or kind than `admission.k8s.io/v1` `AdmissionReview`.
+    #[error("the body is a {api_version:?} {kind:?}, not an admission.k8s.io/v1 AdmissionReview")]
+    Kind {
+        /// As given.
+        api_version: String,
+        /// As given.
+        kind: String,
+    },
+    /// A review without request: an answer, perhaps.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+    /// A request that no answer could name.
+    #[error("the AdmissionReview's request has no uid")]
+    NoUid,
+}
+
+/// The outer object of a review.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a, R> {
+    #[serde(borrow, default)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(default = "none")]
+    request: Option<Box<R>>,
+}
+
+/// As much of a request as an answer needs.
+#[derive(Debug, Deserialize)]
+struct Asker<'a> {
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
+}
+
+impl<R> Envelope<'_, R> {
+    fn checked(self, uid: impl Fn(&R) -> &str) -> Result<Box<R>, Error> {
+        if self.api_version != "admission.k8s.io/v1" || self.kind != "AdmissionReview" {
+            return Err(Error::Kind { api_version: self.api_version.into_owned(), kind: self.kind.into_owned() });
+        }
+        let request = self.request.ok_or(Error::NoRequest)?;
+        if uid(&request).is_empty() { Err(Error::NoUid) } else { Ok(request) }
+    }
+}
+
+fn none<R>() -> Option<R> {
+    None
+}
+
 /// The request inside an `AdmissionReview`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request<'a> {
     /// Repeated in the answer.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub uid: Cow<'a, str>,
     /// The resource that the request was made for.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub resource: Resource<'a>,
     /// `ephemeralcontainers`, or empty.
     #[serde(borrow, default)]
@@ -27,7 +123,7 @@ pub struct Request<'a> {
     #[serde(borrow, default)]
     pub namespace: Cow<'a, str>,
     /// The Pod as it will be stored.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "nullable")]
     pub object: Pod<'a>,
     /// The Pod as it is stored, for an UPDATE.
     #[serde(borrow, default)]
@@ -193,3 +289,6 @@ pub struct OldSpec<'a> {
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

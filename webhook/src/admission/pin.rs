@@ -1,1 +1,63 @@
-//! (being written)
+//! **pin** — what each tag means at its own registry now. The waiting for sources is here.
+
+use std::{collections::HashMap, time::Instant};
+
+use futures::{StreamExt as _, stream};
+
+use super::Plan;
+use crate::{
+    image::{Digest, Reference},
+    registry::{Error, Resolve},
+};
+
+/// What a source said; none where it was not asked.
+pub type Answer = Option<Result<Digest, Error>>;
+
+/// Asks the sources of all images together, each reference once: one digest per reference per Pod.
+///
+/// Where mirrors are to be asked afterwards, half of the time is left for them.
+pub async fn pin<R: Resolve>(registry: &R, plans: &[Plan<'_>], deadline: Instant) -> Vec<Answer> {
+    let asked = |plan: &Plan<'_>| plan.asks() && plan.detour.asks_source();
+    let until = match plans.iter().any(|plan| asked(plan) && plan.detour.asks_mirror()) {
+        true => share(deadline, 2),
+        false => deadline,
+    };
+    let questions = plans.iter().map(|plan| {
+        let image = plan.image()?;
+        (asked(plan) && image.digest().is_none()).then_some((image, ()))
+    });
+    each_once(questions, |image, ()| registry.resolve(image, until)).await
+}
+
+/// Calls `ask` once for each different image, and hands its answer to every plan that has that image.
+pub(super) async fn each_once<'a, C, T, F>(
+    questions: impl Iterator<Item = Option<(&'a Reference, C)>>,
+    ask: impl Fn(&'a Reference, C) -> F,
+) -> Vec<Option<T>>
+where
+    T: Clone,
+    F: Future<Output = T>,
+{
+    let (mut different, mut seen) = (Vec::new(), HashMap::new());
+    let places: Vec<Option<usize>> = questions
+        .map(|question| {
+            let (image, context) = question?;
+            let place = seen.entry(image).or_insert(different.len());
+            if *place == different.len() {
+                different.push(ask(image, context));
+            }
+            Some(*place)
+        })
+        .collect();
+    let answers: Vec<T> = stream::iter(different).buffered(AT_ONCE).collect().await;
+    places.into_iter().map(|place| answers.get(place?).cloned()).collect()
+}
+
+/// When the first of `parts` equal shares of the time until `deadline` is over.
+pub(super) fn share(deadline: Instant, parts: u32) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / parts.max(1)
+}
+
+/// Questions of one Pod under way at the same time: few Pods have more images, and a forged one gains nothing.
+const AT_ONCE: usize = 32;

@@ -1,7 +1,7 @@
 //! **place** — node affinity for the nodes that hold what cannot be pulled. (being written)
 
 use super::{decode::Pod, note::Note, select::PullPolicy};
-use crate::{config, image::Reference, nodes::Index};
+use crate::{config, image::Reference, nodes::Index, telemetry::outcome};
 
 /// An image that decides where its Pod can run.
 #[derive(Clone, Debug)]
@@ -40,6 +40,20 @@ pub struct Placement {
     pub deny: Option<String>,
     /// What people should know.
     pub notes: Vec<Note>,
+}
+
+impl Placement {
+    /// What was done, for the metrics; none where there was nothing to do.
+    pub fn outcome(&self) -> Option<outcome::Place> {
+        match self {
+            Self { deny: Some(_), .. } => Some(outcome::Place::Denied),
+            Self { gate: true, .. } => Some(outcome::Place::Gated),
+            Self { required: Some(_), .. } => Some(outcome::Place::Required),
+            Self { preferred, .. } if !preferred.is_empty() => Some(outcome::Place::Preferred),
+            Self { notes, .. } if !notes.is_empty() => Some(outcome::Place::Noted),
+            Self { .. } => None,
+        }
+    }
 }
 
 /// `kubernetes.io/hostname In […]` or `NotIn […]`.

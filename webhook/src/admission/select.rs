@@ -1,5 +1,11 @@
 //! **select** — every field of a Pod that names an image. None is forgotten.
 
+use std::fmt;
+
+use super::{
+    Moment, Subject,
+    decode::{Container, Volume},
+};
 use crate::image::{ParseError, Reference};
 
 /// One field that names an image.
@@ -39,4 +45,101 @@ pub enum PullPolicy {
     IfNotPresent,
     /// Never: the node has it, or the container fails.
     Never,
+}
+
+/// The fields of `subject` that may be changed now.
+///
+/// In a running Pod that are the ephemeral containers that it did not have before; all others must stay byte for byte.
+pub fn select<'a>(subject: &Subject<'a>) -> Vec<Slot<'a>> {
+    let spec = &subject.pod.spec;
+    let stored =
+        |name: &str| subject.old.is_some_and(|old| old.spec.ephemeral_containers.iter().any(|c| c.name == name));
+    let ephemeral = indexed(&spec.ephemeral_containers, Field::EphemeralContainer)
+        .filter(|(_, container)| !stored(&container.name))
+        .map(of_container);
+    if subject.moment == Moment::Debug {
+        return ephemeral.flatten().collect();
+    }
+    let init = indexed(&spec.init_containers, Field::InitContainer).map(of_container);
+    let main = indexed(&spec.containers, Field::Container).map(of_container);
+    let volumes = indexed(&spec.volumes, Field::Volume).map(of_volume);
+    init.chain(main).chain(ephemeral).chain(volumes).flatten().collect()
+}
+
+fn indexed<T>(list: &[T], field: fn(usize) -> Field) -> impl Iterator<Item = (Field, &T)> {
+    list.iter().enumerate().map(move |(index, item)| (field(index), item))
+}
+
+fn of_container<'a>((field, container): (Field, &'a Container<'_>)) -> Option<Slot<'a>> {
+    Slot::new(field, &container.name, &container.image, &container.image_pull_policy)
+}
+
+fn of_volume<'a>((field, volume): (Field, &'a Volume<'_>)) -> Option<Slot<'a>> {
+    let image = volume.image.as_ref()?;
+    Slot::new(field, &volume.name, &image.reference, &image.pull_policy)
+}
+
+impl<'a> Slot<'a> {
+    /// None for an empty image: the API server has its own say on that.
+    fn new(field: Field, name: &'a str, image: &'a str, policy: &str) -> Option<Self> {
+        if image.is_empty() {
+            return None;
+        }
+        let reference = image.parse::<Reference>();
+        let policy =
+            PullPolicy::written(policy).unwrap_or_else(|| match reference.as_ref().map(Reference::effective_tag) {
+                Ok(Some("latest")) => PullPolicy::Always,
+                _ => PullPolicy::IfNotPresent,
+            });
+        Some(Self { field, name, image, reference, policy })
+    }
+}
+
+impl Field {
+    /// The JSON pointer of the image inside a Pod.
+    pub fn image_pointer(self) -> String {
+        match self {
+            Self::Volume(index) => format!("/spec/volumes/{index}/image/reference"),
+            _ => format!("{}/image", self.entry()),
+        }
+    }
+
+    /// The JSON pointer of the pull policy inside a Pod.
+    pub fn policy_pointer(self) -> String {
+        match self {
+            Self::Volume(index) => format!("/spec/volumes/{index}/image/pullPolicy"),
+            _ => format!("{}/imagePullPolicy", self.entry()),
+        }
+    }
+
+    fn entry(self) -> String {
+        match self {
+            Self::InitContainer(index) => format!("/spec/initContainers/{index}"),
+            Self::Container(index) => format!("/spec/containers/{index}"),
+            Self::EphemeralContainer(index) => format!("/spec/ephemeralContainers/{index}"),
+            Self::Volume(index) => format!("/spec/volumes/{index}"),
+        }
+    }
+}
+
+impl PullPolicy {
+    /// The policy as the API spells it; none for what is no policy.
+    fn written(text: &str) -> Option<Self> {
+        match text {
+            "Always" => Some(Self::Always),
+            "IfNotPresent" => Some(Self::IfNotPresent),
+            "Never" => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for PullPolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        })
+    }
 }

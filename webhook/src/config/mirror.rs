@@ -1,7 +1,5 @@
 //! `mirror:` — ordered rules on parsed names, never on string prefixes.
 
-use crate::image::Reference;
-
 /// The section `mirror`.
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
@@ -41,9 +39,8 @@ pub enum Fallback {
 }
 
 impl Rule {
-    /// The name that `image` has at the mirror (`host/path`, no tag), if the rule is about it.
-    pub fn rewrite(&self, image: &Reference) -> Option<String> {
-        let repository = image.repository();
+    /// The name that `repository` (`host/path`, defaults filled in) has at the mirror, if the rule is about it.
+    pub fn rewrite(&self, repository: &str) -> Option<String> {
         let rest = repository.strip_prefix(self.source.as_str())?;
         (rest.is_empty() || rest.starts_with('/')).then(|| [self.mirror.as_str(), rest].concat())
     }

@@ -25,6 +25,15 @@ impl Pin {
         let mutable = |tag| self.tags.iter().any(|pattern| pattern.matches(tag));
         image.effective_tag().is_some_and(mutable)
     }
+
+    /// Whether `image` is a placeholder that some other webhook fills in.
+    pub fn ignores(&self, image: &Reference) -> bool {
+        if self.ignore.is_empty() {
+            return false;
+        }
+        let repository = image.repository();
+        self.ignore.iter().any(|pattern| pattern.matches(&repository))
+    }
 }
 
 /// What happens to a Pod when a digest cannot be had.

@@ -1,0 +1,129 @@
+//! Labels and annotations: what Berth leaves on a Pod for people, merged with what is there.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use json_patch::PatchOperation;
+use serde_json::{Value, json, value::RawValue};
+
+use super::add;
+use crate::admission::{decode, note::Note};
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(super) struct Metadata {
+    labels: Vec<&'static str>,
+    originals: Vec<(String, String)>,
+    notes: Vec<String>,
+}
+
+/// Notes for people, a line each.
+pub(super) const NOTES: &str = "berth.dev/notes";
+/// What the images were: `{"container": "image"}`. A hint for people; nothing is decided by it.
+pub(super) const ORIGINAL_IMAGES: &str = "berth.dev/original-images";
+/// A person should look at this Pod.
+pub(super) const ATTENTION: &str = "berth.dev/attention";
+
+impl Metadata {
+    /// A label that is `true`.
+    pub(super) fn label(&mut self, key: &'static str) {
+        self.labels.push(key);
+    }
+
+    /// The container or volume `name` had `image`.
+    pub(super) fn replaced(&mut self, name: &str, image: &str) {
+        self.originals.push((name.to_owned(), image.to_owned()));
+    }
+
+    /// What people should know.
+    pub(super) fn note(&mut self, notes: &[Note]) {
+        self.notes.extend(notes.iter().map(ToString::to_string));
+        if notes.iter().any(|note| note.attention) {
+            self.label(ATTENTION);
+        }
+    }
+
+    /// Appends the operations; what is there already yields none.
+    pub(super) fn write(self, metadata: &decode::Metadata<'_>, operations: &mut Vec<PatchOperation>) {
+        if !self.labels.is_empty() {
+            let present = Texts::of(metadata.labels);
+            let labels = self.labels.iter().filter(|label| present.get(label) != Some("true"));
+            present.add("/metadata/labels", labels.map(|label| (*label, "true".to_owned())).collect(), operations);
+        }
+        if self.notes.is_empty() && self.originals.is_empty() {
+            return;
+        }
+        let present = Texts::of(metadata.annotations);
+        let notes = (!self.notes.is_empty()).then(|| with_lines(present.get(NOTES), &self.notes)).flatten();
+        let originals = (!self.originals.is_empty()).then(|| with_images(present.get(ORIGINAL_IMAGES), self.originals));
+        let mut annotations: Vec<_> = notes.map(|notes| (NOTES, notes)).into_iter().collect();
+        let roomy = metadata.annotations.map_or(0, |raw| raw.get().len()) <= ANNOTATIONS_LIMIT;
+        annotations.extend(originals.flatten().filter(|_| roomy).map(|images| (ORIGINAL_IMAGES, images)));
+        present.add("/metadata/annotations", annotations, operations);
+    }
+}
+
+/// The labels or annotations that are there.
+struct Texts<'a>(Option<HashMap<Cow<'a, str>, Cow<'a, str>>>);
+
+impl<'a> Texts<'a> {
+    fn of(raw: Option<&'a RawValue>) -> Self {
+        Self(raw.and_then(|raw| serde_json::from_str::<Option<_>>(raw.get()).ok().flatten()))
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        Some(self.0.as_ref()?.get(key)?)
+    }
+
+    /// Adds `entries`, and their parent where there is none.
+    fn add(&self, parent: &str, entries: Vec<(&str, String)>, operations: &mut Vec<PatchOperation>) {
+        if entries.is_empty() {
+            return;
+        }
+        if self.0.is_none() {
+            let all = entries.into_iter().map(|(key, text)| (key.to_owned(), Value::String(text))).collect();
+            operations.push(add(parent, Value::Object(all)));
+            return;
+        }
+        for (key, text) in entries {
+            operations.push(add(&format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), json!(text)));
+        }
+    }
+}
+
+/// The lines that stand there, and those of `notes` that do not; none where nothing is to be added.
+fn with_lines(present: Option<&str>, notes: &[String]) -> Option<String> {
+    let mut text = present.unwrap_or_default().to_owned();
+    let mut added = false;
+    for note in notes {
+        let line: String = note.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let fits = text.len() + line.len() < NOTES_LIMIT;
+        if text.lines().any(|there| there == line) || !fits {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&line);
+        added = true;
+    }
+    added.then_some(text)
+}
+
+/// The map that stands there, and `images` where their container is not in it: the first one is the original.
+fn with_images(present: Option<&str>, images: Vec<(String, String)>) -> Option<String> {
+    let mut map: serde_json::Map<String, Value> =
+        present.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    for (name, image) in images {
+        map.entry(name).or_insert(Value::String(image));
+    }
+    let text = Value::Object(map).to_string();
+    (text.len() <= ORIGINALS_LIMIT && present != Some(&text)).then_some(text)
+}
+
+/// Bytes of the notes' annotation.
+const NOTES_LIMIT: usize = 1024;
+/// Bytes of the annotation with the original images.
+const ORIGINALS_LIMIT: usize = 4096;
+/// Bytes of annotations above which no hint is added: the API server refuses Pods with more than 256 KiB.
+/// Source: `k8s.io/apimachinery/pkg/api/validation`, `TotalAnnotationSizeLimitB`.
+const ANNOTATIONS_LIMIT: usize = 240 * 1024 - ORIGINALS_LIMIT;
