@@ -5,10 +5,17 @@
 pub mod fits;
 pub mod gates;
 pub mod heartbeat;
+mod images;
 pub mod index;
 mod names;
+pub mod node;
+pub mod quantity;
+mod view;
 pub mod watch;
 
 pub use heartbeat::Heartbeat;
-pub use index::{Evidence, Index};
+pub use images::Evidence;
+pub use index::Index;
+pub use node::Node;
+pub use view::{Listing, NodeView, Runtime};
 pub use watch::Nodes;

@@ -1,26 +1,210 @@
-//! The index: which node lists which image, inverted and interned. (being written)
+//! The index: which node lists which image, inverted and interned.
 
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    images::{Evidence, Images},
+    names::Interner,
+    node::Node,
+    view::{Listed, Listing, NodeView, Slot},
+};
 use crate::image::Reference;
 
 /// Which node holds which image, as far as their lists tell.
-#[derive(Debug, Default)]
-pub struct Index {}
-
-/// What the lists of all nodes say about the origin of an image.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Evidence {
-    /// No node lists `repository:tag`.
-    Unlisted,
-    /// Listed, and nothing says that it did not come from a registry.
-    Listed,
-    /// *Node-local by evidence*: some entry of a node (containerd or docker runtime) has `repository:tag` and no digest
-    /// of that repository, and no node lists that repository with a digest.
-    Local,
+///
+/// All iteration is in the order of the nodes' names.
+#[derive(Debug)]
+pub struct Index {
+    /// A node's list of this length or more is cut.
+    list_limit: usize,
+    heard: Instant,
+    nodes: Interner<str, Slot>,
+    by_name: BTreeMap<Arc<str>, u32>,
+    unknown: BTreeMap<Arc<str>, u32>,
+    images: Images,
+    /// Labels and other texts that nodes repeat.
+    texts: Interner<str, ()>,
+    /// The number of the full list that is being read, or was read last.
+    round: u32,
+    hasher: RandomState,
 }
 
 impl Index {
+    /// An index of no nodes. `list_limit`: a node's list of this length or more is cut (`place.listLimit`).
+    pub fn new(list_limit: usize, now: Instant) -> Self {
+        Self {
+            list_limit,
+            heard: now,
+            nodes: Interner::default(),
+            by_name: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            images: Images::default(),
+            texts: Interner::default(),
+            round: 0,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// An index of `nodes`.
+    pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_limit: usize, now: Instant) -> Self {
+        let mut index = Self::new(list_limit, now);
+        nodes.into_iter().for_each(|node| index.apply(&node));
+        index
+    }
+
     /// What the lists say about where `image` came from. Costs the same for any number of nodes.
-    pub fn evidence(&self, _image: &Reference) -> Evidence {
-        Evidence::Unlisted
+    pub fn evidence(&self, image: &Reference) -> Evidence {
+        self.images.evidence(image)
+    }
+
+    /// The nodes that list `image`: by its digest if it has one, else by its tag. Costs by their number.
+    pub fn listed(&self, image: &Reference) -> impl Iterator<Item = (NodeView<'_>, Listing)> {
+        Listed::new(self, self.images.holders(image))
+    }
+
+    /// The nodes whose list does not prove that an image is absent: it is cut or empty, an entry is cut at five names,
+    /// or the runtime resolves names in ways of its own. Taking the first few costs by the few.
+    pub fn unknown(&self) -> impl Iterator<Item = NodeView<'_>> {
+        self.unknown.values().map(|number| self.view(*number))
+    }
+
+    /// How many nodes are [`unknown`](Self::unknown).
+    pub fn unknown_len(&self) -> usize {
+        self.unknown.len()
+    }
+
+    /// The node of this name.
+    pub fn get(&self, name: &str) -> Option<NodeView<'_>> {
+        self.nodes.find(name).map(|number| self.view(number))
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
+        self.by_name.values().map(|number| self.view(*number))
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// When the API was last heard of, with news or without.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    pub(super) fn view(&self, number: u32) -> NodeView<'_> {
+        NodeView::new(self.nodes.key(number), self.nodes.value(number), &self.texts)
+    }
+}
+
+/// Changes; [`watch`](super::watch) is the only one who makes them while reviews are served.
+impl Index {
+    /// Notes that the API was heard of.
+    pub fn hear(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// A full list begins: [`apply`](Self::apply) all of it, then [`end_list`](Self::end_list).
+    pub fn begin_list(&mut self) {
+        self.round = self.round.wrapping_add(1);
+    }
+
+    /// The full list is complete: nodes that were not in it are gone.
+    pub fn end_list(&mut self) {
+        let stale = |number: &u32| self.nodes.value(*number).round != self.round;
+        let gone: Vec<u32> = self.by_name.values().copied().filter(stale).collect();
+        gone.into_iter().for_each(|number| self.remove_number(number));
+    }
+
+    /// Takes in a node, new or changed. Where its images are the same as before, nothing is done about them.
+    pub fn apply(&mut self, node: &Node) {
+        let number = self.number(node.name());
+        let slot = self.nodes.value_mut(number);
+        slot.round = self.round;
+        slot.describe(node, &mut self.texts);
+        let complete = slot.proves_absence(node, self.list_limit);
+        let print = self.hasher.hash_one((slot.runtime.shows_imports(), &node.status.images));
+        let changed = std::mem::replace(&mut slot.print, print) != print;
+        let name = self.nodes.key(number);
+        if complete {
+            self.unknown.remove(name);
+        } else {
+            self.unknown.insert(Arc::clone(name), number);
+        }
+        if changed {
+            self.list(number, node);
+        }
+    }
+
+    /// Forgets a node.
+    pub fn remove(&mut self, name: &str) {
+        if let Some(number) = self.nodes.find(name) {
+            self.remove_number(number);
+        }
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.nodes.find(name) {
+            return number;
+        }
+        let number = self.nodes.hold(name, Slot::default);
+        self.by_name.insert(Arc::clone(self.nodes.key(number)), number);
+        number
+    }
+
+    /// Makes the entries of `node` those of the node `number`, touching only what differs.
+    fn list(&mut self, number: u32, node: &Node) {
+        let imports = self.nodes.value(number).runtime.shows_imports();
+        let images = &node.status.images;
+        let mut new: Vec<u32> = images.iter().filter_map(|image| self.images.hold(&image.names, imports)).collect();
+        new.sort_unstable();
+        let new = new.into_boxed_slice();
+        let old = std::mem::take(&mut self.nodes.value_mut(number).entries);
+        new.iter().filter(|entry| old.binary_search(entry).is_err()).for_each(|entry| self.post(*entry, number));
+        self.withdraw(number, &old, &new);
+        self.nodes.value_mut(number).entries = new;
+    }
+
+    fn post(&mut self, entry: u32, number: u32) {
+        let (nodes, name) = (&self.nodes, self.nodes.key(number));
+        let holders = self.images.nodes_mut(entry);
+        if let Err(place) = holders.binary_search_by(|other| nodes.key(*other).cmp(name)) {
+            holders.insert(place, number);
+        }
+    }
+
+    /// Takes the node `number` out of the entries of `old` that are not in `new`, and counts it out of all of `old`.
+    fn withdraw(&mut self, number: u32, old: &[u32], new: &[u32]) {
+        let (nodes, name) = (&self.nodes, self.nodes.key(number));
+        for entry in old {
+            if new.binary_search(entry).is_err() {
+                let holders = self.images.nodes_mut(*entry);
+                if let Ok(place) = holders.binary_search_by(|other| nodes.key(*other).cmp(name)) {
+                    holders.remove(place);
+                }
+            }
+            self.images.release(*entry);
+        }
+    }
+
+    fn remove_number(&mut self, number: u32) {
+        let old = std::mem::take(&mut self.nodes.value_mut(number).entries);
+        self.withdraw(number, &old, &[]);
+        self.nodes.value_mut(number).forget(&mut self.texts);
+        if let Some((name, _)) = self.nodes.release(number) {
+            self.by_name.remove(&name);
+            self.unknown.remove(&name);
+        }
     }
 }

@@ -1,0 +1,214 @@
+//! The entries of all lists, each kept once, and which nodes have them.
+//!
+//! Nodes of a cluster list the same images under the same names, so an *entry* (the names of one image) is the unit:
+//! a node is a set of entries, an entry a set of nodes, at four bytes a side. What must be answered for any number of
+//! nodes at the same cost is counted per name when an entry appears or goes.
+
+use std::sync::Arc;
+
+use super::names::Interner;
+use crate::image::Reference;
+
+/// What the lists of all nodes say about the origin of an image.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Evidence {
+    /// No node lists it: `repository@digest` if the reference has a digest, else `repository:tag`.
+    Unlisted,
+    /// Listed, and nothing says that it did not come from a registry.
+    Listed,
+    /// *Node-local by evidence*: some entry of a node (containerd or docker runtime) has `repository:tag` and no digest
+    /// of that repository, and no node lists that repository with a digest.
+    Local,
+}
+
+/// The entries of all lists.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    /// Each with its nodes, by number, in the order of their names.
+    entries: Interner<Entry, Vec<u32>>,
+    names: Interner<str, Name>,
+    /// Each with the number of its digests in entries.
+    repositories: Interner<str, u32>,
+}
+
+/// The names of one image on a node, by number, in ascending order.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Entry {
+    names: Box<[u32]>,
+    /// The runtime shows by the names whether an image was pulled.
+    telling: bool,
+}
+
+/// What is known of a name.
+#[derive(Debug)]
+struct Name {
+    repository: u32,
+    digest: bool,
+    /// The entries that have it.
+    entries: Vec<u32>,
+    /// How many of them came by an import.
+    imports: u32,
+}
+
+/// The nodes of one entry that has the name that was asked for.
+pub(super) struct Holders<'a> {
+    /// By number, in the order of their names.
+    pub(super) nodes: &'a [u32],
+    /// The entry has the tag and no digest of its own repository.
+    pub(super) imported: bool,
+    /// The entry has a digest of another repository, other than one that an import made up.
+    pub(super) foreign: bool,
+}
+
+impl Images {
+    /// What the lists say about where `image` came from. Costs the same for any number of nodes.
+    pub(super) fn evidence(&self, image: &Reference) -> Evidence {
+        let Some(name) = self.find(image) else { return Evidence::Unlisted };
+        let name = self.names.value(name);
+        let pulled = *self.repositories.value(name.repository) > 0;
+        if name.imports > 0 && !pulled { Evidence::Local } else { Evidence::Listed }
+    }
+
+    /// The entries that have `image`.
+    pub(super) fn holders(&self, image: &Reference) -> impl Iterator<Item = Holders<'_>> {
+        let name = self.find(image).map(|name| self.names.value(name));
+        name.into_iter().flat_map(|name| name.entries.iter().map(|entry| self.holders_of(*entry, name)))
+    }
+
+    fn holders_of(&self, entry: u32, name: &Name) -> Holders<'_> {
+        let (nodes, entry) = (self.entries.value(entry).as_slice(), self.entries.key(entry));
+        let foreign = entry.names.iter().map(|other| self.names.value(*other)).any(|other| {
+            let elsewhere = other.digest && other.repository != name.repository;
+            elsewhere && !made_up_by_import(self.repositories.key(other.repository))
+        });
+        Holders { nodes, imported: self.is_import(entry, name), foreign }
+    }
+
+    fn find(&self, image: &Reference) -> Option<u32> {
+        self.names.find(&Full::of(image).text)
+    }
+
+    /// The number of the entry with these names, counting one more node that has it; none where no name can be read.
+    ///
+    /// `telling`: the node's runtime shows by the names whether an image was pulled.
+    pub(super) fn hold(&mut self, names: &[String], telling: bool) -> Option<u32> {
+        let mut names: Vec<Full> = names.iter().filter_map(|name| Some(Full::of(&name.parse().ok()?))).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() {
+            return None;
+        }
+        let mut names: Box<[u32]> = names.iter().map(|name| self.hold_name(name)).collect();
+        names.sort_unstable();
+        let entry = Arc::new(Entry { names, telling });
+        let known = self.entries.find(&entry).is_some();
+        let number = self.entries.hold(Arc::clone(&entry), Vec::new);
+        if known {
+            self.release_names(&entry)
+        } else {
+            self.link(number, &entry)
+        }
+        Some(number)
+    }
+
+    /// Counts one node less that has `entry`.
+    pub(super) fn release(&mut self, entry: u32) {
+        if let Some((gone, _)) = self.entries.release(entry) {
+            self.unlink(entry, &gone);
+            self.release_names(&gone);
+        }
+    }
+
+    /// The nodes that have `entry`, for the index to keep.
+    pub(super) fn nodes_mut(&mut self, entry: u32) -> &mut Vec<u32> {
+        self.entries.value_mut(entry)
+    }
+
+    fn hold_name(&mut self, name: &Full) -> u32 {
+        let repositories = &mut self.repositories;
+        self.names.hold(name.text.as_str(), || {
+            let repository = repositories.hold(name.repository(), || 0);
+            Name { repository, digest: name.digest, entries: Vec::new(), imports: 0 }
+        })
+    }
+
+    fn release_names(&mut self, entry: &Entry) {
+        for name in &entry.names {
+            if let Some((_, gone)) = self.names.release(*name) {
+                self.repositories.release(gone.repository);
+            }
+        }
+    }
+
+    fn link(&mut self, number: u32, entry: &Entry) {
+        for name in &entry.names {
+            let import = self.is_import(entry, self.names.value(*name));
+            let known = self.names.value_mut(*name);
+            known.entries.push(number);
+            known.imports += u32::from(import);
+            *self.repositories.value_mut(known.repository) += u32::from(known.digest);
+        }
+    }
+
+    fn unlink(&mut self, number: u32, entry: &Entry) {
+        for name in &entry.names {
+            let import = self.is_import(entry, self.names.value(*name));
+            let known = self.names.value_mut(*name);
+            known.entries.retain(|other| *other != number);
+            known.imports -= u32::from(import);
+            *self.repositories.value_mut(known.repository) -= u32::from(known.digest);
+        }
+    }
+
+    /// Whether `entry` has the tag `name` and no digest of the same repository, on a runtime where that says something.
+    fn is_import(&self, entry: &Entry, name: &Name) -> bool {
+        let pulled = |other: &u32| {
+            let other = self.names.value(*other);
+            other.digest && other.repository == name.repository
+        };
+        entry.telling && !name.digest && !entry.names.iter().any(pulled)
+    }
+
+    /// How many entries, names and repositories are kept.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> [usize; 3] {
+        [self.entries.len(), self.names.len(), self.repositories.len()]
+    }
+}
+
+/// A name with the defaults filled in: `docker.io/library/nginx:1`, or `docker.io/library/nginx@sha256:…` where there
+/// is a digest, because then it alone decides: with `app:a` imported, the kubelet finds neither `app:a@D` nor `app@D`.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Full {
+    text: String,
+    /// Where the repository ends in `text`.
+    end: usize,
+    digest: bool,
+}
+
+impl Full {
+    fn of(image: &Reference) -> Self {
+        let mut text = image.repository();
+        let end = text.len();
+        let (mark, rest) = match image.digest() {
+            Some(digest) => ('@', digest.as_str()),
+            None => (':', image.effective_tag().unwrap_or_default()),
+        };
+        text.push(mark);
+        text.push_str(rest);
+        Self { text, end, digest: mark == '@' }
+    }
+
+    fn repository(&self) -> &str {
+        self.text.get(..self.end).unwrap_or_default()
+    }
+}
+
+/// Whether `repository` is one that `ctr images import --digests` makes up: `docker.io/library/import-2026-11-21`.
+///
+/// Its digest is that of an index made on the spot, never the image's.
+fn made_up_by_import(repository: &str) -> bool {
+    let date = repository.strip_prefix("docker.io/library/import-").unwrap_or_default();
+    let shape = |letter: u8| if letter.is_ascii_digit() { b'0' } else { letter };
+    date.bytes().map(shape).eq("0000-00-00".bytes())
+}
