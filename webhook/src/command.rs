@@ -61,7 +61,7 @@ pub async fn main() -> ExitCode {
         Command::Webhook(args) => webhook::run(args).await,
         Command::Controller(args) => controller::run(args).await,
         Command::Mutate(args) => mutate::run(args).await,
-        Command::Config(command) => config::run(command).await,
+        Command::Config(command) => config::run(command),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

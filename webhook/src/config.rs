@@ -7,14 +7,24 @@ mod mirror;
 mod pin;
 mod place;
 mod registries;
+mod rules;
+mod section;
+mod value;
+mod yaml;
 
-use std::path::PathBuf;
+#[cfg(test)]
+mod tests;
 
-// pub use load::{ConfigError, load, parse};
+use std::{path::PathBuf, time::Duration};
+
+use load::Profile;
+pub use load::{ConfigError, Finding, Warning, load, parse};
 pub use mirror::{Fallback, Mirror, Resolve, Rule};
 pub use pin::{OnFailure, Pin};
 pub use place::{OnMissing, Place, PullPolicyChange, Strategy};
 pub use registries::Registry;
+use section::{Content, Findings, Section};
+use yaml::Value;
 
 /// Everything an administrator can say, with the defaults of the profile filled in.
 #[derive(Clone, Debug)]
@@ -36,7 +46,37 @@ pub struct Config {
     /// Bounds on time and memory.
     pub limits: Limits,
 }
-// (see load.rs for Default = the production profile)
+
+impl Config {
+    /// Reads what stands in the file besides what kind of file it is.
+    fn read(mut root: Section<'_, '_>, profile: Profile) -> Self {
+        let credential = |mut section: Section<'_, '_>| {
+            let file = section.required_file("dockerConfigFile", Content::DockerConfig);
+            section.finish();
+            file
+        };
+        let mut hosts = Vec::new();
+        let config = Self {
+            pin: Pin::read(root.section("pin"), profile),
+            mirror: Mirror::read(root.section("mirror")),
+            place: Place::read(root.section("place"), profile),
+            registries: root.sections("registries", |section| Registry::read(section, &mut hosts)),
+            credentials: root.sections("credentials", credential),
+            skip_owners: root.list("skipOwners", OwnerKind::read).unwrap_or_else(OwnerKind::known),
+            tenants: Tenants::read(root.section("tenants")),
+            limits: Limits::read(root.section("limits")),
+        };
+        root.finish();
+        config
+    }
+}
+
+impl Default for Config {
+    /// The production profile with nothing said.
+    fn default() -> Self {
+        Self::read(Section::root(None, &mut Findings::default()), Profile::Production)
+    }
+}
 
 /// `group/Kind`, as in `postgresql.cnpg.io/Cluster`; without a slash a kind of the core group.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,11 +87,41 @@ pub struct OwnerKind {
     pub kind: String,
 }
 
+impl OwnerKind {
+    fn read(value: &Value) -> Result<Self, String> {
+        let text = value::text(value)?;
+        let (group, kind) = text.split_once('/').unwrap_or(("", text));
+        let group_letters =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+        let starts_as_kind = kind.starts_with(|letter: char| letter.is_ascii_uppercase());
+        if group.bytes().all(group_letters) && starts_as_kind && kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(Self { group: group.to_owned(), kind: kind.to_owned() });
+        }
+        Err(format!("{} is not `group/Kind`, as in `postgresql.cnpg.io/Cluster`, without a version", value.describe()))
+    }
+
+    /// The kinds whose operators are known to compare images (cloudnative-pg#6344: it restarts for ever).
+    fn known() -> Vec<Self> {
+        vec![Self { group: "postgresql.cnpg.io".to_owned(), kind: "Cluster".to_owned() }]
+    }
+}
+
 /// What tenants are allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Tenants {
     /// Steps that the annotation `berth.dev/skip` may switch off.
     pub may_skip: Steps,
+}
+
+impl Tenants {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let verbs = value::choice(&[("pin", Verb::Pin), ("mirror", Verb::Mirror), ("place", Verb::Place)]);
+        let listed = section.list("maySkip", verbs);
+        section.finish();
+        let allowed = |verb| listed.as_ref().is_none_or(|verbs| verbs.contains(&verb));
+        let may_skip = Steps { pin: allowed(Verb::Pin), mirror: allowed(Verb::Mirror), place: allowed(Verb::Place) };
+        Self { may_skip }
+    }
 }
 
 /// A set of the three verbs.
@@ -69,7 +139,7 @@ pub struct Steps {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Wall-clock time of one question to a registry, tokens included.
-    pub registry_timeout: std::time::Duration,
+    pub registry_timeout: Duration,
     /// Reviews that are worked on at the same time; more are shed with a 503.
     pub reviews_in_flight: usize,
     /// Largest body of one request, bytes.
@@ -77,3 +147,32 @@ pub struct Limits {
     /// All bodies held at the same time, bytes.
     pub bodies_bytes: usize,
 }
+
+impl Limits {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let timeout = value::duration_within((Duration::from_millis(100), "100ms"), (Duration::from_secs(25), "25s"));
+        let limits = Self {
+            registry_timeout: section.value("registryTimeout", timeout).unwrap_or(Duration::from_secs(3)),
+            reviews_in_flight: section.value("reviewsInFlight", value::count(1, 65_536)).unwrap_or(256),
+            body_bytes: section.value("bodyBytes", value::bytes).unwrap_or(20 * MEBIBYTE),
+            bodies_bytes: section.value("bodiesBytes", value::bytes).unwrap_or(128 * MEBIBYTE),
+        };
+        if limits.body_bytes < MEBIBYTE {
+            section.error("bodyBytes", "less than `1Mi` would let large Pods pass unseen; the default is `20Mi`");
+        }
+        if limits.bodies_bytes < limits.body_bytes {
+            section.error("bodiesBytes", "it is less than `bodyBytes`: no body of that size could be read");
+        }
+        section.finish();
+        limits
+    }
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Verb {
+    Pin,
+    Mirror,
+    Place,
+}
+
+const MEBIBYTE: usize = 1 << 20;

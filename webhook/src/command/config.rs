@@ -1,23 +1,43 @@
 //! `berth config`: the configuration file.
 
-use anyhow::anyhow;
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Outcome};
+use crate::config;
 
 /// Work with a configuration file.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Check a configuration file, and say what is wrong with it.
+    /// Check a configuration file and the files that it names; say everything that is wrong or doubtful.
     Check(CheckArgs),
 }
 
 /// What is checked.
 #[derive(Debug, clap::Args)]
-pub struct CheckArgs {}
+pub struct CheckArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
 
 /// Runs `berth config …`.
-pub async fn run(command: Command) -> Result<Outcome, Failure> {
+pub fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
-        Command::Check(_args) => Err(Failure::Unavailable(anyhow!("not written yet"))),
+        Command::Check(args) => check(&args),
     }
+}
+
+fn check(args: &CheckArgs) -> Result<Outcome, Failure> {
+    let (_, warnings) = config::load(&args.config).map_err(|error| Failure::Usage(anyhow!(error)))?;
+    let mut out = io::stdout().lock();
+    let mut print = |line: &str| writeln!(out, "{line}").context("standard output");
+    let printed =
+        warnings.iter().try_for_each(|warning| print(&format!("warning: {warning}"))).and_then(|()| print("ok"));
+    printed.map_err(Failure::Unavailable)?;
+    Ok(Outcome::Done)
 }

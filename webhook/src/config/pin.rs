@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{load::Profile, section::Section, value};
 use crate::image::{Pattern, Reference};
 
 /// The section `pin`.
@@ -20,6 +21,23 @@ pub struct Pin {
 }
 
 impl Pin {
+    pub(super) fn read(mut section: Section<'_, '_>, profile: Profile) -> Self {
+        let mutable = match profile {
+            Profile::Production => "latest",
+            Profile::Dev => "*",
+        };
+        let failures = [("admit", OnFailure::Admit), ("deny", OnFailure::Deny)];
+        let pin = Self {
+            tags: section.list("tags", value::parsed).unwrap_or_else(|| patterns(mutable)),
+            ignore: section.list("ignore", value::parsed).unwrap_or_else(|| patterns(PLACEHOLDER)),
+            keep_tag: section.value("keepTag", value::boolean).unwrap_or(true),
+            max_age: section.value("maxAge", value::duration).unwrap_or_default(),
+            on_failure: section.value("onFailure", value::choice(&failures)).unwrap_or(OnFailure::Admit),
+        };
+        section.finish();
+        pin
+    }
+
     /// Whether `image` has a tag that this configuration calls mutable.
     pub fn covers(&self, image: &Reference) -> bool {
         let mutable = |tag| self.tags.iter().any(|pattern| pattern.matches(tag));
@@ -44,3 +62,11 @@ pub enum OnFailure {
     /// Refused, with the reason.
     Deny,
 }
+
+/// A default, written as in a file.
+fn patterns(text: &str) -> Vec<Pattern> {
+    text.parse().into_iter().collect()
+}
+
+/// What sidecar injectors write where they fill in the image later (Istio's `image: auto`).
+const PLACEHOLDER: &str = "docker.io/library/auto";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{load::Profile, section::Section, value};
 use crate::image::{Pattern, Reference};
 
 /// The section `place`.
@@ -24,6 +25,26 @@ pub struct Place {
 }
 
 impl Place {
+    pub(super) fn read(mut section: Section<'_, '_>, profile: Profile) -> Self {
+        let dev = profile == Profile::Dev;
+        let strategies = [("prefer", Strategy::Prefer), ("strict", Strategy::Strict)];
+        let outcomes = [("wait", OnMissing::Wait), ("deny", OnMissing::Deny), ("admit", OnMissing::Admit)];
+        let changes = [("keep", PullPolicyChange::Keep), ("IfNotPresent", PullPolicyChange::IfNotPresent)];
+        let change = if dev { PullPolicyChange::IfNotPresent } else { PullPolicyChange::Keep };
+        let stale = value::duration_within(MAX_STALE_LEAST, MAX_STALE_MOST);
+        let place = Self {
+            local: section.list("local", value::parsed).unwrap_or_default(),
+            infer_local: section.value("inferLocal", value::boolean).unwrap_or(dev),
+            strategy: section.value("strategy", value::choice(&strategies)).unwrap_or(Strategy::Prefer),
+            on_missing: section.value("onMissing", value::choice(&outcomes)).unwrap_or(OnMissing::Wait),
+            pull_policy: section.value("pullPolicy", value::choice(&changes)).unwrap_or(change),
+            list_limit: section.value("listLimit", value::count(1, LIST_LIMIT_MOST)).unwrap_or(LIST_LIMIT),
+            max_stale: section.value("maxStale", stale).unwrap_or(MAX_STALE),
+        };
+        section.finish();
+        place
+    }
+
     /// Whether the administrator calls `image` local: a pattern matches the name as written (with or without its tag)
     /// or the full name, `docker.io/library/petstore`, likewise.
     pub fn is_local(&self, image: &Reference) -> bool {
@@ -66,3 +87,12 @@ pub enum PullPolicyChange {
     /// It becomes `IfNotPresent`, and the Pod is placed.
     IfNotPresent,
 }
+
+/// The kubelet's `nodeStatusMaxImages` where nobody set it.
+const LIST_LIMIT: usize = 50;
+/// For kubelets that list everything (`nodeStatusMaxImages: -1`).
+const LIST_LIMIT_MOST: usize = 1_000_000;
+const MAX_STALE: Duration = Duration::from_secs(5 * 60);
+/// In a quiet cluster a minute can pass between two pieces of news (the API server's bookmarks).
+const MAX_STALE_LEAST: (Duration, &str) = (Duration::from_secs(2 * 60), "2m");
+const MAX_STALE_MOST: (Duration, &str) = (Duration::from_secs(24 * 3600), "24h");

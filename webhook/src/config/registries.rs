@@ -2,6 +2,15 @@
 
 use std::path::PathBuf;
 
+use http::Uri;
+
+use super::{
+    section::{Content, Section},
+    value,
+    yaml::Value,
+};
+use crate::image::Reference;
+
 /// One entry of `registries`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Registry {
@@ -16,6 +25,28 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Reads one entry; `known` are the hosts of the entries before it, with their lines.
+    pub(super) fn read(mut section: Section<'_, '_>, known: &mut Vec<(String, u64)>) -> Option<Self> {
+        let host = section.required("host", "localhost:30500", host);
+        let endpoint = section.value("endpoint", endpoint);
+        let ca_file = section.file("caFile", Content::Certificates);
+        let insecure_skip_verify = section.value("insecureSkipVerify", value::boolean).unwrap_or(false);
+        let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http:"));
+        if plain && ca_file.is_some() {
+            section.error("caFile", "a plain `http` endpoint has no certificate; remove one of the two");
+        }
+        if insecure_skip_verify && (plain || ca_file.is_some()) {
+            section
+                .error("insecureSkipVerify", "it contradicts `caFile` and a plain `http` endpoint; keep one of them");
+        }
+        if let Some((_, line)) = known.iter().find(|(other, _)| Some(other) == host.as_ref()) {
+            section.error("host", format!("line {line} describes the same host; put all about it into one entry"));
+        }
+        known.extend(host.iter().map(|host| (host.clone(), section.place_of("host").line())));
+        section.finish();
+        Some(Self { host: host?, endpoint, ca_file, insecure_skip_verify })
+    }
+
     /// Whether this entry is about `host`, compared exactly or, with `*.`, by whole labels.
     pub fn covers(&self, host: &str) -> bool {
         match self.host.strip_prefix('*') {
@@ -23,4 +54,33 @@ impl Registry {
             None => self.host == host,
         }
     }
+}
+
+/// A host as it stands in references, or `*.` and a domain.
+fn host(value: &Value) -> Result<String, String> {
+    let text = value::text(value)?;
+    if text == "index.docker.io" {
+        return Err("`index.docker.io` is an old name of `docker.io`; write that".to_owned());
+    }
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let image = [name, "/x"].concat().parse::<Reference>();
+    // `*.` needs no second dot after it: `*.internal` is as good as `*.example.com`.
+    let valid =
+        image.is_ok_and(|image| image.host() == name || (name != text && image.path() == [name, "/x"].concat()));
+    if valid && !name.contains('/') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{} is not a host as in `localhost:30500`, `harbor.example` or `*.example.com`", value.describe()))
+}
+
+/// `http://HOST[:PORT]` or `https://HOST[:PORT]` and nothing else.
+fn endpoint(value: &Value) -> Result<String, String> {
+    let right = "a URL of scheme and host alone, as in `http://registry.kube-system.svc:5000`";
+    let wrong = || format!("{} is not {right}", value.describe());
+    let text = value::text(value)?;
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https"))).ok_or_else(wrong)?;
+    let bare = !authority.as_str().contains('@') && !authority.host().is_empty();
+    let end = uri.path() == "/" && uri.query().is_none() && !text.contains('#');
+    if bare && end { Ok(text.trim_end_matches('/').to_owned()) } else { Err(wrong()) }
 }
