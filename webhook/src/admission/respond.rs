@@ -132,3 +132,55 @@ const WARNINGS_LIMIT: usize = 16;
 const DENIAL_LIMIT: usize = 700;
 /// Characters of one audit annotation: a line in somebody's log.
 const AUDIT_LIMIT: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn answer(mode: Mode, verdict: &Verdict) -> Value {
+        serde_json::from_slice::<Value>(&respond("u", mode, verdict)).unwrap()["response"].clone()
+    }
+
+    #[test]
+    fn texts_are_what_the_api_server_passes_on() {
+        let long = format!("first\nsecond\u{7}{}", "é".repeat(300));
+        let verdict = Verdict { notes: vec![Note::info(long.clone())], denied: Some(long), ..Verdict::default() };
+        let response = answer(Mode::Enforce, &verdict);
+        let warning = response["warnings"][0].as_str().unwrap();
+        assert!(warning.chars().count() < 120 && warning.ends_with('…'), "{warning}");
+        let texts = [warning, response["status"]["message"].as_str().unwrap()];
+        assert!(texts.iter().all(|text| !text.contains(char::is_control)), "{texts:?}");
+        assert_eq!((&response["allowed"], &response["status"]["code"]), (&false.into(), &403.into()));
+    }
+
+    #[test]
+    fn all_warnings_together_fit_into_what_webhooks_share() {
+        let notes: Vec<_> = (0..500).map(|number| Note::info(format!("{number} {}", "x".repeat(200)))).collect();
+        let response = answer(Mode::Enforce, &Verdict { notes, ..Verdict::default() });
+        let warnings = response["warnings"].as_array().unwrap();
+        assert!(warnings.last().unwrap().as_str().unwrap().contains("484 more notes"));
+        assert!(warnings.iter().map(|warning| warning.as_str().unwrap().len()).sum::<usize>() < 4_096);
+    }
+
+    #[test]
+    fn audit_keys_are_what_the_api_server_accepts() {
+        let verdict = Verdict {
+            notes: vec![Note::info("n")],
+            done: vec![("c".into(), "a -> b".into())],
+            denied: Some("d".into()),
+            ..Verdict::default()
+        };
+        let response = answer(Mode::Enforce, &verdict);
+        let audit = response["auditAnnotations"].as_object().unwrap();
+        assert_eq!(audit.keys().collect::<Vec<_>>(), ["done", "notes", "refused"]);
+        assert!(audit.keys().all(|key| key.len() <= 63 && !key.contains('/')));
+    }
+
+    #[test]
+    fn an_admission_without_anything_to_say_says_nothing() {
+        let response = answer(Mode::Enforce, &Verdict::default());
+        assert_eq!(response.to_string(), r#"{"allowed":true,"uid":"u"}"#);
+    }
+}

@@ -143,3 +143,47 @@ impl fmt::Display for PullPolicy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::decode::Pod;
+
+    #[track_caller]
+    fn check(image: &str, written: &str, policy: PullPolicy) {
+        assert_eq!(Slot::new(Field::Container(0), "c", image, written).unwrap().policy, policy, "{image} {written}");
+    }
+
+    #[test]
+    fn a_missing_policy_is_what_the_api_server_fills_in() {
+        check("nginx", "", PullPolicy::Always);
+        check("nginx:latest", "", PullPolicy::Always);
+        check("nginx:1.27", "", PullPolicy::IfNotPresent);
+        check(&format!("nginx@sha256:{}", "0".repeat(64)), "", PullPolicy::IfNotPresent);
+        check(&format!("nginx:latest@sha256:{}", "0".repeat(64)), "", PullPolicy::Always);
+        check("nginx", "Never", PullPolicy::Never);
+        check("nginx", "IfNotPresent", PullPolicy::IfNotPresent);
+    }
+
+    /// Every place in a Pod where the API has an image, by name: a new one must be added here and in [`select`].
+    #[test]
+    fn no_field_is_forgotten() {
+        let pod = r#"{"spec": {
+            "initContainers": [{"name": "init", "image": "a"}, {"name": "sidecar", "image": "b", "restartPolicy": "Always"}],
+            "containers": [{"name": "main", "image": "c"}, {"name": "empty"}],
+            "ephemeralContainers": [{"name": "debug", "image": "d", "targetContainerName": "main"}],
+            "volumes": [{"name": "other", "emptyDir": {}}, {"name": "files", "image": {"reference": "e"}}]
+        }}"#;
+        let pod: Pod<'_> = serde_json::from_str(pod).unwrap();
+        let subject = Subject { pod: &pod, old: None, namespace: "", moment: Moment::Create };
+        let found: Vec<_> = select(&subject).iter().map(|slot| (slot.name, slot.field.image_pointer())).collect();
+        let expected = [
+            ("init", "/spec/initContainers/0/image"),
+            ("sidecar", "/spec/initContainers/1/image"),
+            ("main", "/spec/containers/0/image"),
+            ("debug", "/spec/ephemeralContainers/0/image"),
+            ("files", "/spec/volumes/1/image/reference"),
+        ];
+        assert_eq!(found, expected.map(|(name, pointer)| (name, pointer.to_owned())));
+    }
+}

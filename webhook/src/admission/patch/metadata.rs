@@ -127,3 +127,66 @@ const ORIGINALS_LIMIT: usize = 4096;
 /// Bytes of annotations above which no hint is added: the API server refuses Pods with more than 256 KiB.
 /// Source: `k8s.io/apimachinery/pkg/api/validation`, `TotalAnnotationSizeLimitB`.
 const ANNOTATIONS_LIMIT: usize = 240 * 1024 - ORIGINALS_LIMIT;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The metadata after writing, twice: the second time must yield no operation.
+    fn written(before: Value, fill: impl Fn(&mut Metadata)) -> Value {
+        let mut pod = json!({ "metadata": before });
+        for round in 0..2 {
+            let mut operations = Vec::new();
+            let text = pod["metadata"].to_string();
+            let mut metadata = Metadata::default();
+            fill(&mut metadata);
+            metadata.write(&serde_json::from_str(&text).unwrap(), &mut operations);
+            assert!(round == 0 || operations.is_empty(), "{operations:?}");
+            json_patch::patch(&mut pod, &operations).unwrap();
+        }
+        pod["metadata"].clone()
+    }
+
+    #[test]
+    fn parents_are_created_and_neighbours_kept() {
+        let fill = |metadata: &mut Metadata| metadata.note(&[Note::attention("look")]);
+        let expected = json!({"annotations": {NOTES: "look"}, "labels": {ATTENTION: "true"}});
+        assert_eq!(written(json!({}), fill), expected);
+        assert_eq!(written(json!({"annotations": null, "labels": {}}), fill), expected);
+        let kept = written(json!({"annotations": {"a/b~c": "d"}, "labels": {"e": "f"}}), fill);
+        assert_eq!(
+            kept,
+            json!({"annotations": {"a/b~c": "d", NOTES: "look"}, "labels": {"e": "f", ATTENTION: "true"}})
+        );
+    }
+
+    #[test]
+    fn lines_are_added_once_and_never_beyond_the_limit() {
+        let notes: Vec<_> = (0..100).map(|number| Note::info(format!("{number}\n{}", "x".repeat(40)))).collect();
+        let after = written(json!({"annotations": {NOTES: "kept"}}), |metadata| metadata.note(&notes));
+        let text = after["annotations"][NOTES].as_str().unwrap();
+        assert!(text.starts_with("kept\n0 xxx") && text.len() <= NOTES_LIMIT && text.lines().count() > 10, "{text}");
+    }
+
+    #[test]
+    fn the_first_image_is_the_original() {
+        let before = json!({"annotations": {ORIGINAL_IMAGES: r#"{"c":"nginx"}"#}});
+        let after = written(before, |metadata| {
+            metadata.replaced("c", "nginx@sha256:1");
+            metadata.replaced("new", "redis");
+        });
+        assert_eq!(after["annotations"][ORIGINAL_IMAGES], r#"{"c":"nginx","new":"redis"}"#);
+        let forged = json!({"annotations": {ORIGINAL_IMAGES: "[not a map"}});
+        let after = written(forged, |metadata| metadata.replaced("c", "nginx"));
+        assert_eq!(after["annotations"][ORIGINAL_IMAGES], r#"{"c":"nginx"}"#);
+    }
+
+    #[test]
+    fn hints_give_way_where_annotations_are_nearly_full() {
+        let full = json!({"annotations": {"big": "x".repeat(ANNOTATIONS_LIMIT)}});
+        let after = written(full, |metadata| metadata.replaced("c", "nginx"));
+        assert!(after["annotations"].get(ORIGINAL_IMAGES).is_none());
+        let after = written(json!({}), |metadata| metadata.replaced("c", &"x".repeat(ORIGINALS_LIMIT)));
+        assert!(after.get("annotations").is_none());
+    }
+}
