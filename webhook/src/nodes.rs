@@ -2,20 +2,24 @@
 //!
 //! Reviews read [`Index`] under a short lock and never wait for the API; [`watch`] is the only writer.
 
+mod facts;
 pub mod fits;
 pub mod gates;
 pub mod heartbeat;
 mod images;
 pub mod index;
+mod listed;
 mod names;
 pub mod node;
 pub mod quantity;
 mod view;
 pub mod watch;
 
+pub use facts::Runtime;
 pub use heartbeat::Heartbeat;
 pub use images::Evidence;
 pub use index::Index;
+pub use listed::Listing;
 pub use node::Node;
-pub use view::{Listing, NodeView, Runtime};
+pub use view::NodeView;
 pub use watch::Nodes;

@@ -36,7 +36,7 @@ pub(super) struct Images {
 struct Entry {
     names: Box<[u32]>,
     /// The runtime shows by the names whether an image was pulled.
-    telling: bool,
+    tells: bool,
 }
 
 /// What is known of a name.
@@ -90,8 +90,8 @@ impl Images {
 
     /// The number of the entry with these names, counting one more node that has it; none where no name can be read.
     ///
-    /// `telling`: the node's runtime shows by the names whether an image was pulled.
-    pub(super) fn hold(&mut self, names: &[String], telling: bool) -> Option<u32> {
+    /// `tells`: the runtime shows by the names whether an image was pulled.
+    pub(super) fn hold(&mut self, names: &[String], tells: bool) -> Option<u32> {
         let mut names: Vec<Full> = names.iter().filter_map(|name| Some(Full::of(&name.parse().ok()?))).collect();
         names.sort_unstable();
         names.dedup();
@@ -100,7 +100,7 @@ impl Images {
         }
         let mut names: Box<[u32]> = names.iter().map(|name| self.hold_name(name)).collect();
         names.sort_unstable();
-        let entry = Arc::new(Entry { names, telling });
+        let entry = Arc::new(Entry { names, tells });
         let known = self.entries.find(&entry).is_some();
         let number = self.entries.hold(Arc::clone(&entry), Vec::new);
         if known {
@@ -166,7 +166,7 @@ impl Images {
             let other = self.names.value(*other);
             other.digest && other.repository == name.repository
         };
-        entry.telling && !name.digest && !entry.names.iter().any(pulled)
+        entry.tells && !name.digest && !entry.names.iter().any(pulled)
     }
 
     /// How many entries, names and repositories are kept.

@@ -8,10 +8,12 @@ use std::{
 };
 
 use super::{
+    facts::Facts,
     images::{Evidence, Images},
+    listed::{Listed, Listing},
     names::Interner,
-    node::Node,
-    view::{Listed, Listing, NodeView, Slot},
+    node::{Image, Node},
+    view::NodeView,
 };
 use crate::image::Reference;
 
@@ -32,6 +34,18 @@ pub struct Index {
     /// The number of the full list that is being read, or was read last.
     round: u32,
     hasher: RandomState,
+}
+
+/// What the index keeps of a node.
+#[derive(Debug, Default)]
+struct Slot {
+    /// The entries of its list, by number, in ascending order; one twice where the kubelet says it twice.
+    entries: Box<[u32]>,
+    /// A keyed hash of the list, to see whether it changed.
+    print: u64,
+    /// The last full list that had the node.
+    round: u32,
+    facts: Facts,
 }
 
 impl Index {
@@ -104,7 +118,7 @@ impl Index {
     }
 
     pub(super) fn view(&self, number: u32) -> NodeView<'_> {
-        NodeView::new(self.nodes.key(number), self.nodes.value(number), &self.texts)
+        NodeView::new(self.nodes.key(number), &self.nodes.value(number).facts, &self.texts)
     }
 }
 
@@ -130,20 +144,19 @@ impl Index {
     /// Takes in a node, new or changed. Where its images are the same as before, nothing is done about them.
     pub fn apply(&mut self, node: &Node) {
         let number = self.number(node.name());
+        let (facts, images) = (Facts::of(node, &mut self.texts), &node.status.images);
+        let tells = facts.runtime.tells();
+        if tells && is_whole(images, self.list_limit) {
+            self.unknown.remove(node.name());
+        } else {
+            self.unknown.insert(Arc::clone(self.nodes.key(number)), number);
+        }
         let slot = self.nodes.value_mut(number);
         slot.round = self.round;
-        slot.describe(node, &mut self.texts);
-        let complete = slot.proves_absence(node, self.list_limit);
-        let print = self.hasher.hash_one((slot.runtime.shows_imports(), &node.status.images));
-        let changed = std::mem::replace(&mut slot.print, print) != print;
-        let name = self.nodes.key(number);
-        if complete {
-            self.unknown.remove(name);
-        } else {
-            self.unknown.insert(Arc::clone(name), number);
-        }
-        if changed {
-            self.list(number, node);
+        std::mem::replace(&mut slot.facts, facts).release(&mut self.texts);
+        let print = self.hasher.hash_one((tells, images));
+        if std::mem::replace(&mut slot.print, print) != print {
+            self.list(number, images, tells);
         }
     }
 
@@ -163,11 +176,9 @@ impl Index {
         number
     }
 
-    /// Makes the entries of `node` those of the node `number`, touching only what differs.
-    fn list(&mut self, number: u32, node: &Node) {
-        let imports = self.nodes.value(number).runtime.shows_imports();
-        let images = &node.status.images;
-        let mut new: Vec<u32> = images.iter().filter_map(|image| self.images.hold(&image.names, imports)).collect();
+    /// Makes `images` the list of the node `number`, touching only what differs.
+    fn list(&mut self, number: u32, images: &[Image], tells: bool) {
+        let mut new: Vec<u32> = images.iter().filter_map(|image| self.images.hold(&image.names, tells)).collect();
         new.sort_unstable();
         let new = new.into_boxed_slice();
         let old = std::mem::take(&mut self.nodes.value_mut(number).entries);
@@ -201,10 +212,30 @@ impl Index {
     fn remove_number(&mut self, number: u32) {
         let old = std::mem::take(&mut self.nodes.value_mut(number).entries);
         self.withdraw(number, &old, &[]);
-        self.nodes.value_mut(number).forget(&mut self.texts);
-        if let Some((name, _)) = self.nodes.release(number) {
+        if let Some((name, slot)) = self.nodes.release(number) {
+            slot.facts.release(&mut self.texts);
             self.by_name.remove(&name);
             self.unknown.remove(&name);
         }
     }
 }
+
+#[cfg(test)]
+impl Index {
+    /// How many nodes, entries, names, repositories and texts are kept.
+    fn sizes(&self) -> [usize; 5] {
+        let [entries, names, repositories] = self.images.sizes();
+        [self.nodes.len(), entries, names, repositories, self.texts.len()]
+    }
+}
+
+/// Whether nothing was cut from a list. An empty one is not filled yet, switched off, or true.
+fn is_whole(images: &[Image], list_limit: usize) -> bool {
+    (1..list_limit).contains(&images.len()) && images.iter().all(|image| image.names.len() < NAMES_LIMIT)
+}
+
+/// Names of an entry at which the kubelet cuts. Source: `MaxNamesPerImageInNodeStatus`.
+const NAMES_LIMIT: usize = 5;
+
+#[cfg(test)]
+mod tests;
