@@ -1,0 +1,54 @@
+//! What can be wrong with a certificate.
+
+/// Why a certificate was not issued, or not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text holds no PEM certificate, or none that parses.
+    #[error("there is no readable certificate: expected a PEM block `CERTIFICATE`")]
+    NoCertificate,
+    /// The text holds no private key, or none of a known kind.
+    #[error("there is no readable private key: expected a PEM block `PRIVATE KEY`")]
+    NoKey,
+    /// The key belongs to another certificate.
+    #[error("the private key does not belong to the certificate")]
+    KeyMismatch,
+    /// It may not sign others: `BasicConstraints CA:TRUE` or the key usage `keyCertSign` is missing.
+    #[error("the certificate `{subject}` is not a CA")]
+    NotAnAuthority {
+        /// The certificate's subject.
+        subject: String,
+    },
+    /// The CA has expired, or is not valid yet: nothing that it signs would be accepted.
+    #[error("the CA `{subject}` is not valid at this time")]
+    AuthorityNotValid {
+        /// The CA's subject.
+        subject: String,
+    },
+    /// A leaf for no name would be accepted for no call.
+    #[error("a certificate needs at least one name")]
+    NoNames,
+    /// Not a DNS name or an IP address.
+    #[error("`{}` is not a DNS name or an IP address", .name.escape_debug())]
+    BadName {
+        /// As given.
+        name: String,
+    },
+    /// No CA of the bundle is valid at this time.
+    #[error("the bundle holds no CA that is valid at this time")]
+    EmptyBundle,
+    /// A caller that trusts the bundle would refuse the certificate.
+    #[error("the certificate does not verify for `{name}`")]
+    Refused {
+        /// The name of the call.
+        name: String,
+        /// What the verifier said.
+        source: rustls::Error,
+    },
+    /// The lifetime leaves the range of dates.
+    #[error("the lifetime ends beyond the range of dates")]
+    Lifetime,
+    /// The certificate could not be made.
+    #[error("the certificate could not be made")]
+    Issue(#[source] rcgen::Error),
+}

@@ -1,0 +1,63 @@
+//! What a certificate says about itself.
+
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use x509_parser::{certificate::X509Certificate, time::ASN1Time};
+
+use crate::Error;
+
+/// The time during which a certificate counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: SystemTime,
+    /// The last moment.
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// Whether `now` lies in it.
+    pub fn covers(&self, now: SystemTime) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+}
+
+/// When the first certificate of `pem` counts.
+pub fn validity(pem: &str) -> Result<Validity, Error> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| Error::NoCertificate)?;
+    Ok(parse(&der)?.validity)
+}
+
+/// What the rules need of a certificate.
+pub(crate) struct Parsed {
+    pub(crate) subject: String,
+    /// `BasicConstraints CA:TRUE`, and the key may sign certificates.
+    pub(crate) authority: bool,
+    /// The `SubjectPublicKeyInfo`, DER.
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) validity: Validity,
+}
+
+pub(crate) fn parse(der: &CertificateDer<'_>) -> Result<Parsed, Error> {
+    let (_rest, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| Error::NoCertificate)?;
+    let validity = certificate.validity();
+    Ok(Parsed {
+        subject: certificate.subject().to_string(),
+        authority: may_sign(&certificate),
+        public_key: certificate.public_key().raw.to_vec(),
+        validity: Validity { not_before: moment(validity.not_before)?, not_after: moment(validity.not_after)? },
+    })
+}
+
+/// RFC 5280, 4.2.1.9 and 4.2.1.3. Extensions that do not parse count as missing.
+fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    let basic = certificate.basic_constraints().ok().flatten();
+    let usage = certificate.key_usage().ok().flatten();
+    basic.is_some_and(|constraints| constraints.value.ca) && usage.is_some_and(|usage| usage.value.key_cert_sign())
+}
+
+fn moment(time: ASN1Time) -> Result<SystemTime, Error> {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or_default(); // before 1970: long ago is all that matters
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Error::Lifetime)
+}
