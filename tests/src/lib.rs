@@ -1,1 +1,12 @@
-//! stub
+//! A Kubernetes cluster and a registry of real programs, for tests and for the demo.
+//!
+//! Everything runs on loopback, at free ports, without rights and without containers, and ends with its owner.
+
+pub mod cluster;
+pub mod oracle;
+pub mod registry;
+
+pub mod pki;
+pub mod processes;
+pub mod programs;
+pub mod wait;

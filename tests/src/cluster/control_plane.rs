@@ -1,0 +1,231 @@
+//! Starts the programs of the control plane and waits until they serve.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rcgen::KeyPair;
+use tokio::time::sleep;
+
+use super::Cluster;
+use crate::{
+    pki::Authority,
+    processes::{Folder, Process},
+    programs::Program,
+    wait::until,
+};
+
+/// What a cluster may differ in.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// More flags for the API server, such as `--enable-admission-plugins=NodeRestriction,AlwaysPullImages`; a flag
+    /// that is given twice means what it says last.
+    pub api_server: Vec<String>,
+    /// Neither controllers nor scheduler: it starts sooner, `ServiceAccounts` are not needed and nothing is bound.
+    pub only_api_server: bool,
+}
+
+/// Starts a cluster; anew where another process took one of its ports in the meantime.
+pub(super) async fn start(options: &Options) -> anyhow::Result<Cluster> {
+    // Whoever comes first decides for the process; there is one provider in the workspace anyway.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let programs = Programs::find(options).await?;
+    for _ in 1..ATTEMPTS {
+        match start_once(options, &programs).await {
+            Err(error) if format!("{error:#}").contains(PORT_TAKEN) => {}
+            outcome => return outcome,
+        }
+    }
+    start_once(options, &programs).await
+}
+
+async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cluster> {
+    let folder = Folder::new("cluster")?;
+    let authority = Authority::new()?;
+    let (etcd_port, port) = (free_port()?, free_port()?);
+    let server = format!("https://127.0.0.1:{port}");
+    let files = Files::write(&folder, &authority, &server)?;
+    let etcd = programs.etcd(etcd_port, folder.path());
+    let api_server = programs.api_server(etcd_port, port, &files, options);
+    let processes = vec![
+        Process::spawn("etcd", &etcd, folder.path())?,
+        Process::spawn("kube-apiserver", &api_server, folder.path())?,
+    ];
+    let kubeconfig = files.admin.clone();
+    let has_controllers = !options.only_api_server;
+    let mut cluster =
+        Cluster { processes, kubectl: programs.kubectl.clone(), kubeconfig, authority, has_controllers, folder };
+    ready(&mut cluster).await?;
+    if has_controllers {
+        for (name, command) in [
+            ("kube-controller-manager", programs.controller_manager(&files)),
+            ("kube-scheduler", programs.scheduler(&files)),
+        ] {
+            cluster.processes.push(Process::spawn(name, &command, cluster.folder.path())?);
+        }
+        cluster.service_account("default").await?;
+    }
+    Ok(cluster)
+}
+
+/// Waits until the API server is ready, or one of the processes has ended.
+async fn ready(cluster: &mut Cluster) -> anyhow::Result<()> {
+    let client = cluster.client().await?;
+    let ready = until("the API server is ready", READY_LIMIT, async || {
+        let request = http::Request::get("/readyz").body(Vec::new())?;
+        Ok(client.request_text(request).await.map(drop)?)
+    });
+    tokio::select! {
+        ready = ready => ready,
+        ended = first_end(&mut cluster.processes) => Err(ended?),
+    }
+}
+
+/// Waits until one of `processes` has ended, and says how.
+async fn first_end(processes: &mut [Process]) -> anyhow::Result<anyhow::Error> {
+    loop {
+        for process in &mut *processes {
+            if let Some(status) = process.ended()? {
+                return Ok(process.obituary(status));
+            }
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Files that the programs read.
+struct Files {
+    authority: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    /// Signs the tokens of `ServiceAccounts`; its public half verifies them.
+    token_key: PathBuf,
+    token_public: PathBuf,
+    admin: PathBuf,
+    controller_manager: PathBuf,
+    scheduler: PathBuf,
+}
+
+impl Files {
+    fn write(folder: &Folder, authority: &Authority, server: &str) -> anyhow::Result<Self> {
+        let serving = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+        let tokens = KeyPair::generate()?;
+        let kubeconfig = |name: &str, user: &str, group: Option<&str>| {
+            folder.write(&format!("{name}.kubeconfig"), authority.kubeconfig(server, user, group)?)
+        };
+        Ok(Self {
+            authority: folder.write("ca.crt", authority.certificate())?,
+            certificate: folder.write("apiserver.crt", serving.certificate)?,
+            key: folder.write("apiserver.key", serving.key)?,
+            token_key: folder.write("tokens.key", tokens.serialize_pem())?,
+            token_public: folder.write("tokens.pub", tokens.public_key_pem())?,
+            admin: kubeconfig("admin", "admin", Some("system:masters"))?,
+            controller_manager: kubeconfig("controller-manager", "system:kube-controller-manager", None)?,
+            scheduler: kubeconfig("scheduler", "system:kube-scheduler", None)?,
+        })
+    }
+}
+
+/// Where the programs are, and how each is called.
+struct Programs {
+    etcd: PathBuf,
+    api_server: PathBuf,
+    controller_manager: PathBuf,
+    scheduler: PathBuf,
+    kubectl: PathBuf,
+}
+
+impl Programs {
+    async fn find(options: &Options) -> anyhow::Result<Self> {
+        let (mut controller_manager, mut scheduler) = (PathBuf::new(), PathBuf::new());
+        if !options.only_api_server {
+            controller_manager = Program::ControllerManager.path().await?;
+            scheduler = Program::Scheduler.path().await?;
+        }
+        let (etcd, api_server) = (Program::Etcd.path().await?, Program::ApiServer.path().await?);
+        Ok(Self { etcd, api_server, controller_manager, scheduler, kubectl: Program::Kubectl.path().await? })
+    }
+
+    fn etcd(&self, port: u16, folder: &Path) -> Command {
+        let mut command = Command::new(&self.etcd);
+        let url = format!("http://127.0.0.1:{port}");
+        command.arg(flag("--data-dir", folder.join("etcd")));
+        command.args([flag("--listen-client-urls", &url), flag("--advertise-client-urls", &url)]);
+        command.args(["--listen-peer-urls=http://127.0.0.1:0", "--unsafe-no-fsync"]);
+        command
+    }
+
+    fn api_server(&self, etcd_port: u16, port: u16, files: &Files, options: &Options) -> Command {
+        let mut command = Command::new(&self.api_server);
+        command
+            .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
+            .arg(format!("--secure-port={port}"))
+            .arg(flag("--tls-cert-file", &files.certificate))
+            .arg(flag("--tls-private-key-file", &files.key))
+            .arg(flag("--client-ca-file", &files.authority))
+            .arg(flag("--service-account-key-file", &files.token_public))
+            .arg(flag("--service-account-signing-key-file", &files.token_key))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                // The Service `kubernetes` may not have a loopback endpoint.
+                "--endpoint-reconciler-type=none",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--authorization-mode=Node,RBAC",
+                "--enable-admission-plugins=NodeRestriction",
+                "--allow-privileged=true",
+                // Webhooks behind Services are dialled at their endpoints, without kube-proxy.
+                "--enable-aggregator-routing=true",
+            ])
+            .args(options.only_api_server.then_some("--disable-admission-plugins=ServiceAccount"))
+            .args(&options.api_server);
+        command
+    }
+
+    fn controller_manager(&self, files: &Files) -> Command {
+        let mut command = Command::new(&self.controller_manager);
+        command
+            .arg(flag("--kubeconfig", &files.controller_manager))
+            .arg(flag("--service-account-private-key-file", &files.token_key))
+            .arg(flag("--root-ca-file", &files.authority))
+            .args([
+                "--use-service-account-credentials=true",
+                "--leader-elect=false",
+                "--secure-port=0",
+                // Nodes without a kubelet send no heartbeats: what a test wrote stays true.
+                "--node-monitor-grace-period=24h",
+            ]);
+        command
+    }
+
+    fn scheduler(&self, files: &Files) -> Command {
+        let mut command = Command::new(&self.scheduler);
+        command.arg(flag("--kubeconfig", &files.scheduler)).args(["--leader-elect=false", "--secure-port=0"]);
+        command
+    }
+}
+
+/// `--name=value`.
+fn flag(name: &str, value: impl AsRef<std::ffi::OsStr>) -> std::ffi::OsString {
+    let mut flag = std::ffi::OsString::from(name);
+    flag.push("=");
+    flag.push(value);
+    flag
+}
+
+/// A port that nobody listens at now.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port())
+}
+
+/// Starts before a lost race for a port is an error.
+const ATTEMPTS: usize = 3;
+/// What etcd and the API server say then.
+const PORT_TAKEN: &str = "address already in use";
+const READY_LIMIT: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(50);

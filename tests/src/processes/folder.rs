@@ -1,0 +1,102 @@
+//! A folder for the files and the logs of some processes.
+
+use std::{
+    fs, panic,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
+};
+
+use super::guard::Guard;
+
+/// A folder that is removed at the end, but for a panic (a test that failed): then it is kept, and named on
+/// standard error.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    guard: Arc<Mutex<Guard>>,
+}
+
+impl Folder {
+    /// A new folder in the system's place for temporary files, with `name` in its own.
+    pub fn new(name: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(&format!("berth-{name}-")).tempdir()?;
+        let guard = Arc::new(Mutex::new(Guard::over_folder(folder.path())?));
+        let path = folder.keep();
+        keep_when_a_test_fails(&path, &guard);
+        Ok(Self { path, guard })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the file `name` and returns its path.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> anyhow::Result<PathBuf> {
+        let path = self.path.join(name);
+        fs::write(&path, content)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let mut guard = locked(&self.guard);
+        if !guard.dismissed() && fs::remove_dir_all(&self.path).is_ok() {
+            guard.dismiss();
+        }
+    }
+}
+
+/// Every folder that lives when something panics is kept, also those of statics, which are never dropped.
+fn keep_when_a_test_fails(path: &Path, guard: &Arc<Mutex<Guard>>) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            hook(info);
+            keep_all();
+        }));
+    });
+    locked(&FOLDERS).push((path.to_owned(), Arc::downgrade(guard)));
+}
+
+#[expect(clippy::print_stderr, reason = "shown beside the panic's message")]
+fn keep_all() {
+    for (path, guard) in locked(&FOLDERS).drain(..) {
+        if let Some(guard) = guard.upgrade() {
+            locked(&guard).dismiss();
+            eprintln!("logs are kept in {}", path.display());
+        }
+    }
+}
+
+/// A panic elsewhere leaves these plain values whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+static FOLDERS: Mutex<Vec<(PathBuf, Weak<Mutex<Guard>>)>> = Mutex::new(Vec::new());
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn is_kept_only_when_something_panics() {
+        let fine = Folder::new("test").unwrap();
+        let path = fine.path().to_owned();
+        fine.write("log", "all is well").unwrap();
+        drop(fine);
+        assert!(!path.exists());
+
+        let failed = Folder::new("test").unwrap();
+        let path = failed.path().to_owned();
+        thread::spawn(|| panic!("a test that fails (on purpose)")).join().unwrap_err();
+        drop(failed);
+        assert!(path.exists());
+        fs::remove_dir_all(path).unwrap();
+    }
+}

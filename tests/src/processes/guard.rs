@@ -1,0 +1,64 @@
+//! A shell that acts when its owner is gone.
+
+use std::{
+    io::{PipeWriter, Write as _, pipe},
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::Context as _;
+
+/// Holds one end of a pipe; a shell reads from the other. When the pipe closes without a word, the shell acts.
+#[derive(Debug)]
+pub(super) struct Guard {
+    shell: Child,
+    pipe: Option<PipeWriter>,
+}
+
+impl Guard {
+    /// Will kill the process whose id is written into the returned pipe.
+    pub(super) fn over_process() -> anyhow::Result<(Self, PipeWriter)> {
+        let guard = Self::start(KILL, Path::new("guard"))?;
+        let announce = guard.pipe.as_ref().context("a new guard has its pipe")?.try_clone()?;
+        Ok((guard, announce))
+    }
+
+    /// Will remove `folder`.
+    pub(super) fn over_folder(folder: &Path) -> anyhow::Result<Self> {
+        Self::start(REMOVE, folder)
+    }
+
+    /// Says that there is nothing left to do.
+    pub(super) fn dismiss(&mut self) {
+        if let Some(mut pipe) = self.pipe.take() {
+            // A guard that is gone already has nothing left to do either.
+            let _ = pipe.write_all(b"\n");
+        }
+    }
+
+    /// Whether it was told that there is nothing left to do.
+    pub(super) fn dismissed(&self) -> bool {
+        self.pipe.is_none()
+    }
+
+    fn start(script: &str, name: &Path) -> anyhow::Result<Self> {
+        let (reader, writer) = pipe()?;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(name);
+        shell.process_group(0).stdin(reader).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self { shell: shell.spawn().context("cannot start sh")?, pipe: Some(writer) })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // Without this the shell would stay as a zombie; that it failed to act changes nothing for us.
+        let _ = self.shell.wait();
+    }
+}
+
+const KILL: &str = r#"read -r id && { read -r reaped || kill -KILL "$id"; }"#;
+/// More than once: the processes that write there are being killed at the same time.
+const REMOVE: &str = r#"read -r kept || for again in 1 2 3 4 5; do rm -rf -- "$0" && break; sleep 1; done"#;

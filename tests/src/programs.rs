@@ -1,0 +1,202 @@
+//! The programs of the cluster: taken from `KUBEBUILDER_ASSETS`, or built once by Go.
+//!
+//! What is built is pinned by the Go modules in `programs/` (`go.mod` and `go.sum`), and kept outside the clone, in
+//! `$XDG_CACHE_HOME/berth/programs` (`~/.cache` by default), under a name that changes with all that it was made from.
+
+mod progress;
+
+use std::{
+    env,
+    fs::{self, File},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use sha2::{Digest as _, Sha256};
+
+use self::progress::Progress;
+
+/// A program that the tests run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    /// The store of the API server.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// Makes Pods from Deployments, `ServiceAccounts` for namespaces, taints for nodes.
+    ControllerManager,
+    /// Binds Pods to nodes.
+    Scheduler,
+    /// What people type.
+    Kubectl,
+    /// The distribution project's registry.
+    Registry,
+    /// Applies JSON patches with the API server's own library.
+    Oracle,
+}
+
+impl Program {
+    /// The path of the program; builds it if need be, which takes minutes the first time and says so on standard error.
+    pub async fn path(self) -> anyhow::Result<PathBuf> {
+        tokio::task::spawn_blocking(move || self.find_or_build()).await?
+    }
+
+    fn find_or_build(self) -> anyhow::Result<PathBuf> {
+        let asset = env::var_os(ASSETS).map(|folder| Path::new(&folder).join(self.name()));
+        if let Some(asset) = asset.filter(|asset| asset.is_file()) {
+            return Ok(asset);
+        }
+        let go = Go::find(&self.module())?;
+        let folder = cache()?.join(self.key(&go)?);
+        let path = folder.join(self.name());
+        if path.is_file() {
+            return Ok(path);
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let _alone = lock(&folder)?;
+        if !path.is_file() {
+            self.build(&go, &folder).with_context(|| format!("cannot build {}", self.name()))?;
+        }
+        Ok(path)
+    }
+
+    /// The file's name, as in `KUBEBUILDER_ASSETS`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Kubectl => "kubectl",
+            Self::Registry => "registry",
+            Self::Oracle => "oracle",
+        }
+    }
+
+    /// The Go package, and about how long two cores need for it with empty caches.
+    fn package(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Etcd => ("go.etcd.io/etcd/server/v3", "about half a minute"),
+            Self::ApiServer => ("k8s.io/kubernetes/cmd/kube-apiserver", "about 4 minutes"),
+            Self::ControllerManager => ("k8s.io/kubernetes/cmd/kube-controller-manager", "about a minute"),
+            Self::Scheduler => ("k8s.io/kubernetes/cmd/kube-scheduler", "about half a minute"),
+            Self::Kubectl => ("k8s.io/kubernetes/cmd/kubectl", "about half a minute"),
+            Self::Registry => ("github.com/distribution/distribution/v3/cmd/registry", "about a minute"),
+            Self::Oracle => (".", "a few seconds"),
+        }
+    }
+
+    /// The folder of the Go module that pins it. Families have modules of their own: together their versions fight.
+    fn module(self) -> PathBuf {
+        let family = match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer | Self::ControllerManager | Self::Scheduler | Self::Kubectl => "kubernetes",
+            Self::Registry => "registry",
+            Self::Oracle => "oracle",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(family)
+    }
+
+    /// A name that changes with everything the program is made from.
+    fn key(self, go: &Go) -> anyhow::Result<String> {
+        let module = self.module();
+        let mut sources = fs::read_dir(&module)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+        sources.sort();
+        let mut hash = Sha256::new_with_prefix(format!("{} {}\n", go.version, go.platform));
+        for source in sources {
+            hash.update(fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?);
+        }
+        let family = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let digest: String = format!("{:x}", hash.finalize()).chars().take(KEY_LENGTH).collect();
+        Ok(format!("{family}-{digest}"))
+    }
+
+    /// Builds into a temporary folder and renames, so that nobody ever sees half a program.
+    fn build(self, go: &Go, into: &Path) -> anyhow::Result<()> {
+        let (package, duration) = self.package();
+        let unfinished = tempfile::tempdir_in(into)?;
+        let (program, log) = (unfinished.path().join(self.name()), unfinished.path().join("log"));
+        let mut build = Command::new("go")
+            .current_dir(self.module())
+            .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"])
+            .arg(self.linker_flags()?)
+            .arg("-o")
+            .args([program.as_os_str(), package.as_ref()])
+            .envs([("CGO_ENABLED", "0"), ("GOWORK", "off")])
+            .stderr(File::create(&log)?)
+            .spawn()?;
+        let progress =
+            Progress::start(format!("building {} by {} ({duration} with empty caches)", self.name(), go.version));
+        let status = progress.watch(&mut build)?;
+        ensure!(status.success(), "go build {package}: {status}\n{}", fs::read_to_string(&log)?.trim_end());
+        fs::rename(&program, into.join(self.name()))?;
+        Ok(())
+    }
+
+    /// Kubernetes takes its version from the linker: without it the API server calls itself v0.0.0.
+    fn linker_flags(self) -> anyhow::Result<String> {
+        let module = fs::read_to_string(self.module().join("go.mod"))?;
+        let Some(version) = module.lines().find_map(|line| line.strip_prefix("require k8s.io/kubernetes ")) else {
+            return Ok("-s -w".to_owned());
+        };
+        let minor = version.split('.').nth(1).context("a Kubernetes version without a minor")?;
+        let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
+        Ok(["-s -w", &set("gitVersion", version), &set("gitMajor", "1"), &set("gitMinor", minor)].concat())
+    }
+}
+
+/// The Go toolchain.
+struct Go {
+    version: String,
+    platform: String,
+}
+
+impl Go {
+    /// Asks inside `module`, where Go compares itself with what `go.mod` needs (and may fetch that toolchain itself).
+    fn find(module: &Path) -> anyhow::Result<Self> {
+        let asked = Command::new("go").current_dir(module).args(["env", "GOVERSION", "GOOS", "GOARCH"]).output();
+        let problem = match asked {
+            Ok(output) if output.status.success() => {
+                let text = String::from_utf8(output.stdout)?;
+                let (version, platform) = text.split_once('\n').context("`go env` gave one line")?;
+                return Ok(Self { version: version.to_owned(), platform: platform.replace('\n', " ") });
+            }
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => "there is no `go` in PATH".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let needed = fs::read_to_string(module.join("go.mod"))?;
+        let needed = needed.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").to_owned();
+        bail!(
+            "{problem}: the test cluster is built once by Go {needed} or newer (https://go.dev/dl/). \
+             Without Go, set {ASSETS} to a folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler, \
+             kubectl, registry (distribution) and oracle (tests/programs/oracle)"
+        )
+    }
+}
+
+/// Where what was built is kept.
+fn cache() -> anyhow::Result<PathBuf> {
+    let home = || Some(Path::new(&env::var_os("HOME")?).join(".cache"));
+    let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home);
+    let caches = caches.context("neither XDG_CACHE_HOME nor HOME is set: there is no place for the built programs")?;
+    Ok(caches.join("berth").join("programs"))
+}
+
+/// Waits until nobody else builds in `folder`; others wait until the file is dropped.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let file = File::create(folder.join("lock"))?;
+    if file.try_lock().is_err() {
+        let waiting = Progress::start(format!("another process builds in {}: waiting", folder.display()));
+        file.lock()?;
+        waiting.finish("it has finished");
+    }
+    Ok(file)
+}
+
+/// Names a folder with the programs, as the ecosystem's other test clusters have it.
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+/// Characters of the hash in the name of a cache folder.
+const KEY_LENGTH: usize = 16;
