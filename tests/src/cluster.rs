@@ -5,6 +5,7 @@ mod control_plane;
 mod node;
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -21,6 +22,7 @@ use kube::{
 use serde_json::json;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::control_plane::free_port;
 pub use self::{control_plane::Options, node::Node};
 use crate::{
     pki::Authority,
@@ -31,6 +33,7 @@ use crate::{
 /// A running cluster. It ends when it is dropped, and also when the process that started it ends in any other way.
 pub struct Cluster {
     processes: Vec<Process>,
+    server: String,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     authority: Authority,
@@ -63,6 +66,11 @@ impl Cluster {
     /// A folder for files that should end with the cluster, and be kept with its logs when a test fails.
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Scheme, host and port of the API server.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// The authority that every certificate of the cluster comes from.
@@ -113,10 +121,10 @@ impl Cluster {
         Ok(said)
     }
 
-    /// Creates a namespace, with a value of the label `berth.dev/admission` or without the label.
-    pub async fn namespace(&self, name: &str, admission: Option<&str>) -> anyhow::Result<()> {
+    /// Creates a namespace with these labels.
+    pub async fn namespace(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<()> {
         let client = self.client().await?;
-        let labels = admission.map(|value| json!({ "berth.dev/admission": value }));
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } }))?;
         Api::all(client).create(&PostParams::default(), &namespace).await?;
         self.service_account(name).await

@@ -3,10 +3,13 @@
 //! Everything runs on loopback, at free ports, without rights and without containers, and ends with its owner.
 
 pub mod cluster;
+
+pub mod berth;
 pub mod oracle;
 pub mod registry;
 
 pub mod pki;
 pub mod processes;
 pub mod programs;
+mod progress;
 pub mod wait;

@@ -3,8 +3,6 @@
 //! What is built is pinned by the Go modules in `programs/` (`go.mod` and `go.sum`), and kept outside the clone, in
 //! `$XDG_CACHE_HOME/berth/programs` (`~/.cache` by default), under a name that changes with all that it was made from.
 
-mod progress;
-
 use std::{
     env,
     fs::{self, File},
@@ -16,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
-use self::progress::Progress;
+use crate::progress::Progress;
 
 /// A program that the tests run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -188,11 +186,8 @@ fn cache() -> anyhow::Result<PathBuf> {
 /// Waits until nobody else builds in `folder`; others wait until the file is dropped.
 fn lock(folder: &Path) -> anyhow::Result<File> {
     let file = File::create(folder.join("lock"))?;
-    if file.try_lock().is_err() {
-        let waiting = Progress::start(format!("another process builds in {}: waiting", folder.display()));
-        file.lock()?;
-        waiting.finish("it has finished");
-    }
+    let waiting = Progress::start(format!("waiting for another process that builds in {}", folder.display()));
+    waiting.wait(|| file.try_lock().is_ok());
     Ok(file)
 }
 

@@ -1,11 +1,6 @@
 //! The distribution project's registry, and images to push there.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use oci_client::{
@@ -18,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
 use crate::{
+    cluster::free_port,
     pki::Authority,
     processes::{Folder, Process},
     programs::Program,
@@ -62,7 +58,7 @@ impl Registry {
 
     async fn start_once(options: &Options<'_>, program: PathBuf) -> anyhow::Result<Self> {
         let folder = Folder::new("registry")?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         folder.write("config.json", configuration(options, port, &folder)?.to_string())?;
         let client = client(options);
         let known = || RegistryAuth::Basic(USER.to_owned(), PASSWORD.to_owned());

@@ -40,7 +40,7 @@ async fn a_deployment_becomes_a_pod_on_the_node_that_it_selects() {
     let listed = nodes.get("deployed-b").await.unwrap().status.unwrap().images.unwrap();
     assert_eq!(listed[0].names.as_deref().unwrap(), image);
 
-    cluster.namespace("deployed", None).await.unwrap();
+    cluster.namespace("deployed", &[]).await.unwrap();
     let deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -80,8 +80,8 @@ async fn a_webhook_is_called_by_h2_at_loopback_and_by_http_1_elsewhere() {
 /// Registers a webhook for `ConfigMaps` of one namespace, makes the API server call it, and looks at the handshake.
 async fn protocol_of_a_webhook_at(cluster: &Cluster, host: &str) -> anyhow::Result<String> {
     let name = format!("protocol-{}", host.replace('.', "-"));
-    cluster.namespace(&name, None).await?;
-    let listener = TcpListener::bind((host, 0)).await?;
+    cluster.namespace(&name, &[]).await?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("https://{host}:{}/", listener.local_addr()?.port());
     let webhook = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",

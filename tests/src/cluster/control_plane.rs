@@ -57,8 +57,8 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     ];
     let kubeconfig = files.admin.clone();
     let has_controllers = !options.only_api_server;
-    let mut cluster =
-        Cluster { processes, kubectl: programs.kubectl.clone(), kubeconfig, authority, has_controllers, folder };
+    let kubectl = programs.kubectl.clone();
+    let mut cluster = Cluster { processes, server, kubectl, kubeconfig, authority, has_controllers, folder };
     ready(&mut cluster).await?;
     if has_controllers {
         for (name, command) in [
@@ -219,7 +219,7 @@ fn flag(name: &str, value: impl AsRef<std::ffi::OsStr>) -> std::ffi::OsString {
 }
 
 /// A port that nobody listens at now.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port())
 }
 

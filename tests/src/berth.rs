@@ -1,0 +1,212 @@
+//! The real `berth` on the cluster: its own processes outside, its rights and its registration as `manifests/` ship them.
+
+mod binary;
+mod manifests;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use kube::api::PostParams;
+use serde_json::json;
+use tokio::time::sleep;
+
+use self::manifests::Manifests;
+use crate::{
+    cluster::{Cluster, free_port},
+    processes::{Folder, Process},
+    wait::until,
+};
+
+/// How a webhook differs from others on the same cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Its configuration file.
+    pub configuration: &'a str,
+    /// Where the API server finds it: h2 at `127.0.0.1`, HTTP/1.1 at [`Cluster::other_address`].
+    pub host: &'a str,
+    /// Only namespaces that also have the label [`ONLY`] with this value; several webhooks then do not meet.
+    pub only: Option<&'a str>,
+    /// Without access to the Kubernetes API.
+    pub without_cluster: bool,
+}
+
+impl<'a> Options<'a> {
+    /// The webhook of all namespaces that opted in, at loopback.
+    pub fn new(configuration: &'a str) -> Self {
+        Self { configuration, host: "127.0.0.1", only: None, without_cluster: false }
+    }
+}
+
+/// A running `berth webhook`, called by the API server.
+pub struct Webhook {
+    process: Process,
+    status: String,
+    folder: Folder,
+}
+
+impl Webhook {
+    /// Starts it, registers it, and waits until it is ready and called.
+    pub async fn start(cluster: &Cluster, options: &Options<'_>) -> anyhow::Result<Self> {
+        let manifests = Manifests::read(cluster).await?;
+        manifests.apply_rights(cluster).await?;
+        let folder = Folder::new("webhook")?;
+        let (review, status) = (free_port()?, free_port()?);
+        let identity = cluster.authority().server(&["127.0.0.1", "localhost", options.host])?;
+        let mut command = berth(cluster, "webhook", &folder, options.configuration).await?;
+        command.arg("--listen").arg(address(review)).arg("--status-listen").arg(address(status));
+        command.arg("--tls-cert").arg(folder.write("tls.crt", identity.certificate)?);
+        command.arg("--tls-key").arg(folder.write("tls.key", identity.key)?);
+        command.args(options.without_cluster.then_some("--without-cluster"));
+        let process = Process::spawn("webhook", &command, folder.path())?;
+        let mut webhook = Self { process, status: format!("http://{}", address(status)), folder };
+        webhook.ready().await?;
+        manifests.register(cluster, &format!("https://{}:{review}", options.host), options.only).await?;
+        webhook.called(cluster, options.only).await?;
+        Ok(webhook)
+    }
+
+    /// What it has logged, a JSON object a line.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its folder: configuration, certificate, log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What its status port answers to `/metrics`, `/readyz`, `/livez`.
+    pub async fn status(&self, path: &str) -> anyhow::Result<String> {
+        let answer = reqwest::get(format!("{}{path}", self.status)).await?;
+        let (status, body) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "{path} answers {status}: {body}");
+        Ok(body)
+    }
+
+    /// Asks it to end (SIGTERM) and waits for the drain.
+    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        self.process.terminate();
+        until("the webhook has drained", DRAIN_LIMIT, async || self.process.ended()?.context("it still runs")).await
+    }
+
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        let url = format!("{}/readyz", self.status);
+        let ready = until("the webhook is ready", READY_LIMIT, async || {
+            let answer = reqwest::get(&url).await?;
+            ensure!(answer.status().is_success(), "it answers {}: {}", answer.status(), answer.text().await?);
+            Ok(())
+        });
+        tokio::select! {
+            ready = ready => ready.with_context(|| self.process.log()),
+            ended = ended(&mut self.process) => Err(ended?),
+        }
+    }
+
+    /// The API server calls a new webhook only when its own watch has told it: asks until an answer is Berth's.
+    async fn called(&self, cluster: &Cluster, only: Option<&str>) -> anyhow::Result<()> {
+        let namespace = ["berth-probe", only.unwrap_or_default()].join("-");
+        let namespace = namespace.trim_end_matches('-');
+        cluster.namespace(namespace, &opted_in(only)).await?;
+        let pods = cluster.pods(namespace).await?;
+        // An image that does not parse is noted without asking anybody.
+        let container = json!({ "name": "any", "image": "Not an image" });
+        let pod = json!({ "metadata": { "name": "any" }, "spec": { "containers": [container] } });
+        let pod = serde_json::from_value(pod)?;
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        until("the API server calls the webhook", CALLED_LIMIT, async || {
+            let pod = pods.create(&dry, &pod).await?;
+            let annotations = pod.metadata.annotations.unwrap_or_default();
+            ensure!(annotations.contains_key("berth.dev/notes"), "Pods come back with {annotations:?}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A running `berth controller`.
+pub struct Controller {
+    process: Process,
+    _folder: Folder,
+}
+
+impl Controller {
+    /// Starts it, with its own rights, and waits for its first heartbeat.
+    pub async fn start(cluster: &Cluster, configuration: &str) -> anyhow::Result<Self> {
+        Manifests::read(cluster).await?.apply_rights(cluster).await?;
+        let folder = Folder::new("controller")?;
+        let command = berth(cluster, "controller", &folder, configuration).await?;
+        let mut process = Process::spawn("controller", &command, folder.path())?;
+        let beating = until("the controller's heart beats", READY_LIMIT, async || {
+            let lease = cluster.kubectl(&["get", "lease", "berth-controller", "-n", "berth-system"], "").await?;
+            ensure!(lease.status.success(), "{}", String::from_utf8_lossy(&lease.stderr));
+            Ok(())
+        });
+        tokio::select! {
+            beating = beating => beating.with_context(|| process.log())?,
+            ended = ended(&mut process) => return Err(ended?),
+        }
+        Ok(Self { process, _folder: folder })
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// The labels of a namespace that Berth changes Pods in; `only` as in [`Options`].
+pub fn opted_in(only: Option<&str>) -> Vec<(&str, &str)> {
+    let only = only.map(|value| (ONLY, value));
+    [("berth.dev/admission", "enabled")].into_iter().chain(only).collect()
+}
+
+/// The path of the `berth` that belongs to these tests, built if need be.
+pub async fn program() -> anyhow::Result<PathBuf> {
+    binary::path().await
+}
+
+/// `berth SUBCOMMAND --config FILE` as the `ServiceAccount` of that name.
+async fn berth(cluster: &Cluster, subcommand: &str, folder: &Folder, configuration: &str) -> anyhow::Result<Command> {
+    let user = format!("system:serviceaccount:berth-system:berth-{subcommand}");
+    let kubeconfig = cluster.authority().kubeconfig(cluster.server(), &user, None)?;
+    let mut command = Command::new(program().await?);
+    command.arg(subcommand).arg("--config").arg(folder.write("config.yaml", configuration)?);
+    command.env("KUBECONFIG", folder.write("kubeconfig", kubeconfig)?);
+    Ok(command)
+}
+
+/// Waits until `process` has ended, and says how.
+async fn ended(process: &mut Process) -> anyhow::Result<anyhow::Error> {
+    loop {
+        if let Some(status) = process.ended()? {
+            return Ok(process.obituary(status));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// A label of namespaces that only one webhook of a test is registered for.
+pub const ONLY: &str = "berth-tests/only";
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const CALLED_LIMIT: Duration = Duration::from_secs(15);
+/// The longest drain, and a little.
+const DRAIN_LIMIT: Duration = Duration::from_secs(110);
+const LOOK_EVERY: Duration = Duration::from_millis(50);

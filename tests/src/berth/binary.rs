@@ -1,0 +1,53 @@
+//! The `berth` of this clone, as Cargo builds it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+use tokio::sync::OnceCell;
+
+use crate::progress::Progress;
+
+/// Where it is. Cargo is asked once in a process: tests of this crate alone do not build the binary of another.
+pub(super) async fn path() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    let build = async || tokio::task::spawn_blocking(build).await?;
+    BUILT.get_or_try_init(build).await.cloned()
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let (messages, errors) = (NamedTempFile::new()?, NamedTempFile::new()?);
+    let mut build = Command::new(cargo)
+        .args(["build", "--package", "berth", "--bin", "berth", "--message-format", "json", "--profile"])
+        .arg(profile()?)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(messages.reopen()?)
+        .stderr(errors.reopen()?)
+        .spawn()
+        .context("cannot start cargo")?;
+    let status = Progress::start("building berth".to_owned()).watch(&mut build)?;
+    ensure!(status.success(), "cargo build: {status}\n{}", fs::read_to_string(&errors)?);
+    let messages = fs::read_to_string(&messages)?;
+    let mut executables = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable);
+    executables.next().context("cargo named no executable")
+}
+
+/// The profile of the running program, by its folder: `target/debug/deps/cluster-…` was built by `dev`.
+fn profile() -> anyhow::Result<String> {
+    let program = env::current_exe()?;
+    let mut folders = program.ancestors().skip(1).filter_map(Path::file_name).map(|name| name.to_string_lossy());
+    let folder = folders.find(|name| name != "deps").context("the program lies in no folder")?;
+    Ok(if folder == "debug" { "dev".to_owned() } else { folder.into_owned() })
+}
+
+/// One of Cargo's messages; only artifacts that can be run have an `executable`.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}

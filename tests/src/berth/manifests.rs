@@ -1,0 +1,74 @@
+//! What `manifests/base` says: the rights are applied as they are, the registration points to a process of the test.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::ONLY;
+use crate::cluster::Cluster;
+
+/// The objects of `manifests/base`.
+pub(super) struct Manifests {
+    objects: Vec<Value>,
+}
+
+impl Manifests {
+    /// Renders them by `kubectl kustomize`.
+    pub(super) async fn read(cluster: &Cluster) -> anyhow::Result<Self> {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base");
+        let base = base.to_str().context("the clone's path is not UTF-8")?;
+        let rendered = output(cluster, &["kustomize", base], "").await?;
+        let list = output(cluster, &["create", "--dry-run=client", "-o", "json", "-f", "-"], &rendered).await?;
+        let objects = serde_json::Deserializer::from_str(&list).into_iter::<Value>().collect::<Result<Vec<_>, _>>()?;
+        ensure!(!objects.is_empty(), "manifests/base renders to nothing");
+        Ok(Self { objects })
+    }
+
+    /// Applies the namespace, the `ServiceAccounts` and their rights; not the Deployments, which nothing would run.
+    pub(super) async fn apply_rights(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        for kinds in [NAMESPACE, RIGHTS] {
+            let objects: Vec<_> = self.objects.iter().filter(|object| kinds.contains(&kind(object))).collect();
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+            cluster.apply(&list.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the webhook configuration, for the process at `server` (scheme, host, port).
+    pub(super) async fn register(&self, cluster: &Cluster, server: &str, only: Option<&str>) -> anyhow::Result<()> {
+        let shipped = self.objects.iter().find(|object| kind(object) == "MutatingWebhookConfiguration");
+        let mut configuration = shipped.context("manifests/base has no webhook configuration")?.clone();
+        let webhooks = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
+        for webhook in webhooks.context("a webhook configuration has webhooks")? {
+            let path = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).unwrap_or_default();
+            let url = [server, path].concat();
+            // A call that fails must fail the test, not admit the Pod as it is.
+            let mut changes = json!({
+                "clientConfig": { "service": null, "url": url, "caBundle": cluster.authority().bundle() },
+                "failurePolicy": "Fail",
+            });
+            if let (Some(only), Some(changes)) = (only, changes.as_object_mut()) {
+                changes.insert("namespaceSelector".to_owned(), json!({ "matchLabels": { ONLY: only } }));
+            }
+            json_patch::merge(webhook, &changes);
+        }
+        if let (Some(only), Some(name)) = (only, configuration.pointer_mut("/metadata/name")) {
+            *name = json!(format!("zz-berth-{only}"));
+        }
+        cluster.apply(&configuration.to_string()).await.map(drop)
+    }
+}
+
+async fn output(cluster: &Cluster, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    let output = cluster.kubectl(arguments, input).await?;
+    ensure!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn kind(object: &Value) -> &str {
+    object.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+const NAMESPACE: &[&str] = &["Namespace"];
+const RIGHTS: &[&str] = &["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
