@@ -10,6 +10,7 @@ pub mod server;
 
 pub mod admission;
 pub mod image;
+pub mod manifest;
 pub mod namespaces;
 pub mod nodes;
 pub mod registry;
