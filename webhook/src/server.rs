@@ -1,1 +1,143 @@
-//! Accepting, limiting, draining. (being written)
+//! Accepting, limiting, draining: connections become requests here, and nothing is decided.
+//!
+//! A [`Port`] accepts. Each connection has a task: TLS handshake ([`tls`]), then HTTP ([`connection`]) at a decent
+//! [`pace`]. [`review`] takes the body in under a global budget ([`body`]) and asks an [`Answer`]; [`status`] is for
+//! the kubelet and for Prometheus. [`drain`] says when a port that was told to stop may end.
+
+pub mod body;
+pub mod connection;
+pub mod drain;
+pub mod duration;
+mod newcomers;
+pub mod pace;
+pub mod readiness;
+pub mod review;
+pub mod status;
+pub mod tls;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use self::{
+    connection::Protocol,
+    drain::{Drain, Pauses},
+    newcomers::Newcomers,
+    pace::Pace,
+    tls::Tls,
+};
+use crate::telemetry::Metrics;
+
+/// A listening socket and what is behind it.
+#[derive(Debug)]
+pub struct Port {
+    /// Its label in logs and metrics.
+    pub name: &'static str,
+    /// Where connections arrive.
+    pub listener: TcpListener,
+    /// The certificate; none: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    /// What answers.
+    pub router: Router,
+    /// Most connections at the same time.
+    pub connections: usize,
+}
+
+impl Port {
+    /// Serves until `stop` is cancelled and the drain is over.
+    pub async fn serve(self, metrics: Arc<Metrics>, stop: CancellationToken, pauses: Pauses) {
+        let mut drain = Drain::new(pauses);
+        let mut connections = JoinSet::new();
+        let mut newcomers = Newcomers::default();
+        while !drain.over(connections.len(), Instant::now()) {
+            metrics.connections(self.name, connections.len());
+            let full = connections.len() >= self.connections;
+            let room = !full || newcomers.any();
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !drain.begun() => drain.begin(Instant::now()),
+                () = drain.next_look(Instant::now()) => (),
+                Some(ended) = connections.join_next() => report(ended),
+                accepted = self.listener.accept(), if room => if let Some((socket, peer)) = usable(accepted).await {
+                    if full {
+                        newcomers.turn_away_oldest();
+                    }
+                    let pace = Arc::new(Pace::new(Instant::now()));
+                    let one = serve_one(socket, peer, self.tls.clone(), self.router.clone(), pace.clone(), stop.clone());
+                    newcomers.push(connections.spawn(one), pace);
+                },
+            }
+        }
+        info!(port = self.name, open = connections.len(), "drained");
+        metrics.connections(self.name, 0);
+    }
+}
+
+/// One connection, from its first packet to its last.
+async fn serve_one(
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    pace: Arc<Pace>,
+    stop: CancellationToken,
+) {
+    let ended = match tls {
+        None => connection::serve(socket, Protocol::Http1, router, pace, stop).await,
+        Some(tls) => match time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(socket)).await {
+            Ok(Ok(stream)) => {
+                let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
+                connection::serve(stream, protocol, router, pace, stop).await
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_elapsed) => return debug!(%peer, limit = ?HANDSHAKE_LIMIT, "no TLS handshake in time"),
+        },
+    };
+    if let Err(error) = ended {
+        debug!(%peer, error, "connection failed");
+    }
+}
+
+/// The socket, unless accepting failed: then a pause, because what fails now (descriptors are used up) fails again.
+async fn usable(accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<(TcpStream, SocketAddr)> {
+    match accepted {
+        Ok((socket, peer)) => {
+            if let Err(error) = socket.set_nodelay(true) {
+                debug!(%peer, %error, "no TCP_NODELAY");
+            }
+            Some((socket, peer))
+        }
+        Err(error) => {
+            warn!(%error, "accept failed");
+            time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!("a connection's task panicked");
+    }
+}
+
+/// From the first packet to the end of the handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+/// After an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Most connections for reviews. API servers use one per request in flight: 1 800 must fit.
+pub const REVIEW_CONNECTIONS: usize = 2500;
+/// Most connections for probes and scrapes.
+pub const STATUS_CONNECTIONS: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -40,7 +40,7 @@ pub struct Metrics {
     panics: Counter,
     shed: Family<Reason, Counter>,
     body_bytes: Gauge,
-    connections: Gauge,
+    connections: Family<Port, Gauge>,
     nodes: Gauge,
     nodes_stale_seconds: Gauge<f64, AtomicU64>,
     certificate_expiry: Gauge,
@@ -117,9 +117,9 @@ impl Metrics {
         self.body_bytes.set(signed(bytes));
     }
 
-    /// Open connections of the review listener.
-    pub fn connections(&self, open: usize) {
-        self.connections.set(signed(open));
+    /// Open connections of a port.
+    pub fn connections(&self, port: &'static str, open: usize) {
+        self.connections.get_or_create(&Port { port }).set(signed(open));
     }
 
     /// News of the nodes came from the API: the watch is alive, and `nodes` are known.
@@ -129,9 +129,10 @@ impl Metrics {
         self.nodes_heard.store(u64::try_from(since_start).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// A certificate is served that expires at `unix_seconds`.
-    pub fn certificate(&self, unix_seconds: i64) {
-        self.certificate_expiry.set(unix_seconds);
+    /// A certificate is served that counts until `end`.
+    pub fn certificate(&self, end: SystemTime) {
+        let seconds = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// All of it as `OpenMetrics` text.
@@ -172,7 +173,7 @@ impl Default for Metrics {
             panics: Counter::default(),
             shed: Family::default(),
             body_bytes: Gauge::default(),
-            connections: Gauge::default(),
+            connections: Family::default(),
             nodes: Gauge::default(),
             nodes_stale_seconds: Gauge::default(),
             certificate_expiry: Gauge::default(),
@@ -208,7 +209,7 @@ impl Metrics {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The version of this program", Info::new(version));
         registry.register_with_unit("bodies", "Request bodies in memory", Unit::Bytes, self.body_bytes.clone());
-        registry.register("connections", "Open connections for reviews", self.connections.clone());
+        registry.register("connections", "Open connections, by port", self.connections.clone());
         registry.register("nodes", "Nodes whose images are known", self.nodes.clone());
         let help = "Time since the API server last told about nodes";
         registry.register_with_unit("nodes_stale", help, Unit::Seconds, self.nodes_stale_seconds.clone());
@@ -227,6 +228,11 @@ impl Metrics {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Outcome {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Port {
+    port: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -279,7 +285,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.review(Review::Patched, Duration::from_millis(1));
         metrics.shed(Shed::Bodies);
-        metrics.certificate(1_800_000_000);
+        metrics.certificate(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         metrics.nodes_heard(3);
         metrics.configuration_broken();
         check(&metrics, r#"berth_reviews_total{outcome="patched"} 1"#);

@@ -1,0 +1,197 @@
+//! How slow a peer may be, and when.
+//!
+//! API servers keep idle connections for 90 s and lose a request when the server closes one first, so idle
+//! connections live longer. A request that has begun to arrive has seconds. hyper cannot tell the two apart
+//! (its `header_read_timeout` counts the idle wait, too): [`Paced`] sees the bytes, and the service tells it when
+//! a header was complete and when its answer was ready.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{self, Instant, Sleep},
+};
+
+/// What one connection is waiting for.
+#[derive(Debug)]
+pub struct Pace {
+    phase: Mutex<Phase>,
+    proven: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// For the first byte of a request.
+    Idle(Instant),
+    /// For the rest of a header.
+    Header(Instant),
+    /// For nothing from the socket: the request is being read and answered, which has its own limits.
+    Request,
+}
+
+impl Pace {
+    /// A connection that was accepted at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self { phase: Mutex::new(Phase::Idle(now)), proven: AtomicBool::new(false) }
+    }
+
+    /// A header is complete. Returns when its first byte came.
+    pub fn header_complete(&self, now: Instant) -> Instant {
+        match self.change(|_| Phase::Request) {
+            Phase::Header(since) => since,
+            Phase::Idle(_) | Phase::Request => now,
+        }
+    }
+
+    /// The answer is ready; the connection can be idle again.
+    pub fn answered(&self, now: Instant) {
+        self.change(|_| Phase::Idle(now));
+    }
+
+    /// A whole request has come: this peer is worth keeping.
+    pub fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a whole request has ever come.
+    pub fn proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    fn bytes_came(&self, now: Instant) {
+        self.change(|phase| if let Phase::Idle(_) = phase { Phase::Header(now) } else { phase });
+    }
+
+    /// Until when the peer may stay silent.
+    fn deadline(&self) -> Option<Instant> {
+        match self.change(|phase| phase) {
+            Phase::Idle(since) => Some(since + IDLE_LIMIT),
+            Phase::Header(since) => Some(since + HEADER_LIMIT),
+            Phase::Request => None,
+        }
+    }
+
+    /// Returns the phase before.
+    fn change(&self, to: impl FnOnce(Phase) -> Phase) -> Phase {
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *phase;
+        *phase = to(before);
+        before
+    }
+}
+
+/// A connection on which reads fail when the peer is slower than its [`Pace`] allows, and writes when the peer does
+/// not read.
+#[derive(Debug)]
+pub struct Paced<IO> {
+    inner: IO,
+    pace: Option<Arc<Pace>>,
+    silence: Alarm,
+    blocked: Alarm,
+    blocked_since: Option<Instant>,
+}
+
+impl<IO> Paced<IO> {
+    /// Watches `inner`. Without a pace only writes are watched: HTTP/2 has pings of its own.
+    pub fn new(inner: IO, pace: Option<Arc<Pace>>) -> Self {
+        Self { inner, pace, silence: Alarm::default(), blocked: Alarm::default(), blocked_since: None }
+    }
+
+    /// Lets `written` pass, and fails where nothing could be written for too long.
+    fn watch_write<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.blocked_since = None;
+            return written;
+        }
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        ready!(self.blocked.poll(since + WRITE_LIMIT, context));
+        Poll::Ready(Err(too_slow("the peer does not read")))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.inner).poll_read(context, buffer);
+        let Some(pace) = &this.pace else { return read };
+        if read.is_ready() {
+            if buffer.filled().len() > before {
+                pace.bytes_came(Instant::now());
+            }
+            return read;
+        }
+        let Some(deadline) = pace.deadline() else { return Poll::Pending };
+        ready!(this.silence.poll(deadline, context));
+        Poll::Ready(Err(too_slow("the peer is silent")))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write(context, bytes);
+        this.watch_write(context, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write_vectored(context, slices);
+        this.watch_write(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.inner).poll_flush(context);
+        this.watch_write(context, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.inner).poll_shutdown(context);
+        this.watch_write(context, shut)
+    }
+}
+
+/// A timer that is made when it is first needed, and moved afterwards.
+#[derive(Debug, Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(time::sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(context)
+    }
+}
+
+fn too_slow(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+/// Go keeps idle connections for 90 s: the client must be the one who closes. A connection that was never used is in
+/// the same pool, and a first request on it is not tried again.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
+/// From the first byte of a request to the end of its header.
+const HEADER_LIMIT: Duration = Duration::from_secs(8);
+/// An answer is a few kilobytes.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
