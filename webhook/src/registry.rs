@@ -1,11 +1,22 @@
 //! What registries say: the one seam towards them, and the client behind it.
 //!
-//! [`Resolve`] is the question of a review. [`Client`] asks it over HTTP, [`Shared`] joins equal questions,
-//! and [`fake::Fake`] answers in unit tests; client and fake pass the same conformance suite.
+//! [`Resolve`] is the question of a review. [`Shared`] joins equal questions, [`Client`] asks them over HTTP,
+//! and [`Fake`] answers in tests; client and fake pass the same conformance suite.
 
-pub mod client;
-pub mod fake;
-pub mod shared;
+mod answer;
+mod challenge;
+mod client;
+mod credentials;
+mod egress;
+mod fake;
+mod shared;
+mod token;
+mod upstream;
+
+pub use client::{Client, ClientError};
+pub use credentials::{CredentialsError, Keyring};
+pub use fake::Fake;
+pub use shared::Shared;
 
 use std::time::{Duration, Instant};
 

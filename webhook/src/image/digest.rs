@@ -1,19 +1,50 @@
 //! Digests, checked to the letter: what a registry says goes into a Pod.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
+
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// A content digest, `sha256:` and 64 lower-case hexadecimal digits (or `sha384`, `sha512` with theirs).
 ///
 /// # Source
 /// `opencontainers/go-digest`, `Digest.Validate`: these three algorithms, exact length, lower case.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Digest(Box<str>);
+pub struct Digest(Arc<str>);
 
 impl Digest {
+    /// The sha256 of `content`.
+    pub fn of(content: &[u8]) -> Self {
+        Self(spell("sha256", &Sha256::digest(content)).into())
+    }
+
+    /// Whether this is the digest of `content`.
+    pub fn is_of(&self, content: &[u8]) -> bool {
+        let content = match self.algorithm() {
+            "sha384" => spell("sha384", &Sha384::digest(content)),
+            "sha512" => spell("sha512", &Sha512::digest(content)),
+            _ => spell("sha256", &Sha256::digest(content)),
+        };
+        self.as_str() == content
+    }
+
     /// The text, `algorithm:hex`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// `sha256`, `sha384` or `sha512`.
+    pub fn algorithm(&self) -> &str {
+        self.0.split_once(':').map_or("", |(algorithm, _)| algorithm)
+    }
+}
+
+fn spell(algorithm: &str, hash: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    let mut text = String::with_capacity(algorithm.len() + 1 + 2 * hash.len());
+    text.push_str(algorithm);
+    text.push(':');
+    text.extend(hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    text
 }
 
 impl FromStr for Digest {

@@ -52,6 +52,16 @@ impl Reference {
         [self.host(), "/", self.implied(), self.written_path()].concat()
     }
 
+    /// What a registry is asked for, one text for all spellings of it: `docker.io/library/nginx:latest`, or
+    /// `docker.io/library/nginx@sha256:…` where there is a digest, whatever the tag.
+    pub fn target(&self) -> String {
+        let (mark, version) = match &self.digest {
+            Some(digest) => ("@", digest.as_str()),
+            None => (":", self.effective_tag().unwrap_or_default()),
+        };
+        [self.host(), "/", self.implied(), self.written_path(), mark, version].concat()
+    }
+
     /// The name as the user spelled it, without tag and digest.
     pub fn name(&self) -> &str {
         self.text.get(..self.name).unwrap_or_default()

@@ -1,1 +1,141 @@
-//! (being written)
+//! A registry in memory, for tests of everything above it: images, delays, failures, and a count of the questions.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::time;
+
+use super::{Error, Resolve};
+use crate::image::{Digest, Reference};
+
+/// A registry of any host that knows the images pushed to it.
+///
+/// Like a real one it answers at one moment: it reads what it has when half of its delay has passed.
+#[derive(Debug, Default)]
+pub struct Fake {
+    world: Mutex<World>,
+    questions: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    /// By what a registry is asked for: `docker.io/library/nginx:1`, `…@sha256:…`.
+    images: HashMap<String, Digest>,
+    failures: HashMap<String, Error>,
+    down: Option<Error>,
+    delay: Duration,
+    asked: Vec<String>,
+}
+
+impl Fake {
+    /// An empty registry that answers at once.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Pushes a new build under `image`, a name with a tag, and returns its digest.
+    ///
+    /// # Panics
+    /// If `image` is not an image.
+    pub fn push(&self, image: &str) -> Digest {
+        let digest = Digest::of(format!("{image}, build {}", self.with(|world| world.images.len())).as_bytes());
+        self.put(image, &digest);
+        digest
+    }
+
+    /// Puts the content `digest` under `image`, a name with a tag; it can then be asked for by digest, too.
+    ///
+    /// # Panics
+    /// If `image` is not an image.
+    pub fn put(&self, image: &str, digest: &Digest) {
+        let image = parsed(image);
+        let by_digest = image.pinned(digest, false).target();
+        self.with(|world| {
+            world.images.insert(by_digest, digest.clone());
+            world.images.insert(image.target(), digest.clone());
+        });
+    }
+
+    /// Removes `image`: the tag, or the content where it is given by digest.
+    ///
+    /// # Panics
+    /// If `image` is not an image.
+    pub fn delete(&self, image: &str) {
+        self.with(|world| world.images.remove(&parsed(image).target()));
+    }
+
+    /// Fails every question about `image`, a tag or a digest, from now on.
+    ///
+    /// # Panics
+    /// If `image` is not an image.
+    pub fn fail(&self, image: &str, error: Error) {
+        self.with(|world| world.failures.insert(parsed(image).target(), error));
+    }
+
+    /// Fails every question from now on, or no more.
+    pub fn down(&self, error: Option<Error>) {
+        self.with(|world| world.down = error);
+    }
+
+    /// Takes this long for every question from now on.
+    pub fn delay(&self, delay: Duration) {
+        self.with(|world| world.delay = delay);
+    }
+
+    /// How many questions came so far.
+    pub fn questions(&self) -> usize {
+        self.questions.load(Ordering::Relaxed)
+    }
+
+    /// What was asked for so far, in this order: `docker.io/library/nginx:latest`.
+    pub fn asked(&self) -> Vec<String> {
+        self.with(|world| world.asked.clone())
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        change(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn answer(&self, image: &Reference) -> Result<Digest, Error> {
+        let target = image.target();
+        let half = self.with(|world| world.delay) / 2;
+        pause(half).await;
+        let answer = self.with(|world| match world.down.as_ref().or_else(|| world.failures.get(&target)) {
+            Some(error) => Err(error.clone()),
+            None => world.images.get(&target).cloned().ok_or_else(|| not_found(image)),
+        });
+        pause(half).await;
+        answer
+    }
+}
+
+impl Resolve for Fake {
+    async fn resolve(&self, image: &Reference, deadline: Instant) -> Result<Digest, Error> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        self.with(|world| world.asked.push(image.target()));
+        let limit = deadline.saturating_duration_since(time::Instant::now().into_std());
+        let timed_out = |_| Err(Error::TimedOut { host: image.host().to_owned(), limit });
+        time::timeout(limit, self.answer(image)).await.unwrap_or_else(timed_out)
+    }
+}
+
+async fn pause(duration: Duration) {
+    if !duration.is_zero() {
+        time::sleep(duration).await;
+    }
+}
+
+fn not_found(image: &Reference) -> Error {
+    Error::NotFound { host: image.host().to_owned(), image: image.to_string() }
+}
+
+#[expect(clippy::expect_used, reason = "a test that names no image is wrong")]
+fn parsed(image: &str) -> Reference {
+    image.parse().expect("an image")
+}

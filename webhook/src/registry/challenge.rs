@@ -1,0 +1,164 @@
+//! What a registry asks for in `WWW-Authenticate`, and who may see credentials for it.
+
+use http::{HeaderMap, header::WWW_AUTHENTICATE};
+use reqwest::Url;
+
+use super::answer::quoted;
+
+/// How a registry wants to be asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Challenge {
+    /// By a token from a token service.
+    Bearer(Bearer),
+    /// By name and password.
+    Basic,
+}
+
+/// Where a token comes from.
+///
+/// # Source
+/// `distribution/distribution`, "Token Authentication Specification".
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Bearer {
+    /// The token service, as given.
+    pub(super) realm: String,
+    /// Who the token is for.
+    pub(super) service: Option<String>,
+    /// What the token is for; `repository:PATH:pull` where the registry does not say.
+    pub(super) scope: Option<String>,
+}
+
+impl Challenge {
+    /// The challenge to answer, a token's before a password's; none where there is none that Berth understands.
+    pub(super) fn choose(headers: &HeaderMap) -> Option<Self> {
+        let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let challenges = texts.filter_map(|text| http_auth::parse_challenges(text).ok()).flatten();
+        let mut basic = None;
+        for challenge in challenges {
+            let value = |name: &str| {
+                let (_, value) = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+                Some(value.to_unescaped())
+            };
+            if challenge.scheme.eq_ignore_ascii_case("Bearer") {
+                let Some(realm) = value("realm") else { continue };
+                return Some(Self::Bearer(Bearer { realm, service: value("service"), scope: value("scope") }));
+            }
+            if challenge.scheme.eq_ignore_ascii_case("Basic") {
+                basic = Some(Self::Basic);
+            }
+        }
+        basic
+    }
+}
+
+impl Bearer {
+    /// The token service's address, without a query of Berth's.
+    ///
+    /// # Errors
+    /// What is wrong with it: no URL, a user in it, or no TLS although the registry has it.
+    pub(super) fn service_url(&self, endpoint: &Url) -> Result<Url, String> {
+        let realm = quoted(&self.realm);
+        let url: Url = self.realm.parse().map_err(|_| format!("its token service {realm} is no URL"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!("its token service {realm} has a user in it"));
+        }
+        let plain = endpoint.scheme() == "http" && url.scheme() == "http" && endpoint.host_str() == url.host_str();
+        if url.scheme() == "https" || plain {
+            Ok(url)
+        } else {
+            Err(format!("its token service {realm} is not asked without TLS"))
+        }
+    }
+}
+
+/// Whether the credentials of the registry `host`, reached at `endpoint`, may be sent to `service`.
+///
+/// Exactly the registry's host, its endpoint, or a short list that is built in; never by the registrable domain,
+/// because `azurecr.io` is everybody's.
+pub(super) fn may_see_credentials(service: &Url, host: &str, endpoint: &Url) -> bool {
+    let same_endpoint = service.origin() == endpoint.origin();
+    let named = |host: &str| Url::parse(&["https://", host].concat()).is_ok_and(|url| url.origin() == service.origin());
+    let listed = TOKEN_SERVICES.iter().any(|(registry, service)| *registry == host && named(service));
+    same_endpoint || named(host) || listed
+}
+
+/// Registries whose token service has another name.
+const TOKEN_SERVICES: [(&str, &str); 2] = [("docker.io", "auth.docker.io"), ("registry.gitlab.com", "gitlab.com")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bearer(realm: &str) -> Bearer {
+        Bearer { realm: realm.to_owned(), service: None, scope: None }
+    }
+
+    #[track_caller]
+    fn check(values: &[&str], want: Option<Challenge>) {
+        let headers = values.iter().map(|value| (WWW_AUTHENTICATE, value.parse().unwrap())).collect();
+        assert_eq!(Challenge::choose(&headers), want, "headers: {values:?}");
+    }
+
+    #[test]
+    fn a_token_goes_before_a_password() {
+        let full = Bearer {
+            realm: "https://auth.docker.io/token".to_owned(),
+            service: Some("registry.docker.io".to_owned()),
+            scope: Some("repository:library/nginx:pull".to_owned()),
+        };
+        let text = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/nginx:pull""#;
+        check(&[text], Some(Challenge::Bearer(full.clone())));
+        check(&["Basic realm=\"x\"", text], Some(Challenge::Bearer(full.clone())));
+        check(&[&format!("Basic realm=\"x\", {text}")], Some(Challenge::Bearer(full)));
+        check(&["bearer REALM=\"https://a/t\""], Some(Challenge::Bearer(bearer("https://a/t"))));
+        check(&["Basic realm=\"Registry Realm\""], Some(Challenge::Basic));
+        check(&["Negotiate abc==", "Basic realm=\"x\""], Some(Challenge::Basic));
+        check(&["Bearer service=\"without realm\""], None);
+        check(&["Bearer realm=\"unterminated"], None);
+        check(&["", "Digest realm=\"x\", nonce=\"y\""], None);
+        check(&[], None);
+    }
+
+    #[track_caller]
+    fn check_service(realm: &str, endpoint: &str, want: Result<(), &str>) {
+        let got = bearer(realm).service_url(&endpoint.parse().unwrap()).map(drop);
+        assert_eq!(got, want.map_err(str::to_owned), "realm: {realm}");
+    }
+
+    #[test]
+    fn a_token_service_has_tls_unless_the_registry_has_none_either() {
+        check_service("https://auth.example/token", "https://reg.example", Ok(()));
+        check_service("http://localhost:5001/token", "http://localhost:5000", Ok(()));
+        let plain = "its token service `http://auth.example/token` is not asked without TLS";
+        check_service("http://auth.example/token", "https://auth.example", Err(plain));
+        check_service("http://auth.example/token", "http://reg.example", Err(plain));
+        let user = "its token service `https://a@auth.example/` has a user in it";
+        check_service("https://a@auth.example/", "https://reg.example", Err(user));
+        check_service("/token", "https://reg.example", Err("its token service `/token` is no URL"));
+        let file = "its token service `file:///etc/passwd` is not asked without TLS";
+        check_service("file:///etc/passwd", "https://reg.example", Err(file));
+    }
+
+    #[track_caller]
+    fn check_trust(service: &str, host: &str, endpoint: &str, want: bool) {
+        let (service, endpoint) = (service.parse().unwrap(), endpoint.parse().unwrap());
+        assert_eq!(may_see_credentials(&service, host, &endpoint), want, "service: {service}, registry: {host}");
+    }
+
+    #[test]
+    fn credentials_go_to_the_registry_and_its_own_token_service() {
+        let hub = "https://registry-1.docker.io";
+        check_trust("https://auth.docker.io/token", "docker.io", hub, true);
+        check_trust("https://auth.docker.io.evil.example/token", "docker.io", hub, false);
+        check_trust("https://auth.docker.io:8443/token", "docker.io", hub, false);
+        check_trust("https://auth.docker.io/token", "ghcr.io", "https://ghcr.io", false);
+        check_trust("https://ghcr.io/token", "ghcr.io", "https://ghcr.io", true);
+        check_trust("https://GHCR.io:443/token", "ghcr.io", "https://ghcr.io", true);
+        check_trust("https://gitlab.com/jwt/auth", "registry.gitlab.com", "https://registry.gitlab.com", true);
+        check_trust("https://b.azurecr.io/oauth2/token", "a.azurecr.io", "https://a.azurecr.io", false);
+        check_trust("http://reg.svc:5000/token", "localhost:30500", "http://reg.svc:5000", true);
+        check_trust("http://reg.svc:5001/token", "localhost:30500", "http://reg.svc:5000", false);
+        check_trust("https://localhost:30500/token", "localhost:30500", "http://reg.svc:5000", true);
+        check_trust("http://localhost:30500/token", "localhost:30500", "http://reg.svc:5000", false);
+    }
+}

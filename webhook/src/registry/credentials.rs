@@ -1,0 +1,332 @@
+//! Credentials from Docker configuration files, found the way the kubelet finds them.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tracing::warn;
+
+use crate::image::Pattern;
+
+/// Name and password.
+#[derive(Clone, Debug)]
+pub(super) struct Credential {
+    username: String,
+    password: SecretString,
+}
+
+impl Credential {
+    /// The header `Authorization` of Basic authentication, marked sensitive.
+    pub(super) fn basic(&self) -> Option<HeaderValue> {
+        let pair = SecretString::from([&self.username, ":", self.password.expose_secret()].concat());
+        let text = base64::engine::general_purpose::STANDARD.encode(pair.expose_secret());
+        let mut header = HeaderValue::try_from(["Basic ", &text].concat()).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    /// Tells credentials apart without showing them.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Sha256::new();
+        hash.update(self.username.len().to_be_bytes());
+        hash.update(&self.username);
+        hash.update(self.password.expose_secret());
+        Fingerprint(hash.finalize().into())
+    }
+}
+
+/// Stands for a credential in keys of caches.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Fingerprint([u8; 32]);
+
+/// Credentials by the images that they are for.
+///
+/// # Source
+/// Kubernetes, `pkg/credentialprovider/keyring.go`: `Add`, `Lookup`, `URLsMatch`.
+#[derive(Clone, Debug, Default)]
+pub struct Keyring {
+    /// In the order in which they are tried: by descending key, then as given.
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Host and path, without scheme: `*.example.com:5000/team`.
+    key: String,
+    /// A pattern per label of the host's name.
+    labels: Vec<Pattern>,
+    port: Option<String>,
+    path: String,
+    credential: Credential,
+}
+
+impl Keyring {
+    /// Reads Docker configuration files (`auths`). Of several, the first file's come first.
+    pub fn read(files: &[PathBuf]) -> Result<Self, CredentialsError> {
+        let mut keyring = Self::default();
+        for file in files {
+            let text = fs::read(file).map_err(|source| CredentialsError::Unreadable { file: file.clone(), source })?;
+            keyring.add(&text).map_err(|reason| CredentialsError::Broken { file: file.clone(), reason })?;
+        }
+        Ok(keyring)
+    }
+
+    /// Adds what a Docker configuration, as JSON text, holds.
+    ///
+    /// # Errors
+    /// What is wrong and where, without any of the text: it holds passwords.
+    pub fn add(&mut self, text: &[u8]) -> Result<(), String> {
+        // serde_json quotes what it does not expect, and that may be a password: only the place is told.
+        let config: Config = serde_json::from_slice(text).map_err(|error| {
+            let problem = if error.is_data() { "a value of the wrong type" } else { "broken JSON" };
+            format!("{problem} at line {} column {}", error.line(), error.column())
+        })?;
+        for (name, auth) in config.auths {
+            if auth.identitytoken.is_some_and(|token| !token.is_empty()) {
+                warn!(registry = name, "an identity token is not supported yet; this entry is not used");
+                continue;
+            }
+            if let Some(credential) = credential(&name, auth.auth, auth.username, auth.password)? {
+                self.entries.push(Entry::new(&name, credential)?);
+            }
+        }
+        self.entries.sort_by(|one, other| other.key.cmp(&one.key));
+        Ok(())
+    }
+
+    /// The credentials for the repository `path` at `host`, in the order in which they are to be tried.
+    pub(super) fn matching<'a>(&'a self, host: &'a str, path: &'a str) -> impl Iterator<Item = &'a Credential> {
+        self.entries.iter().filter(move |entry| entry.covers(host, path)).map(|entry| &entry.credential)
+    }
+}
+
+impl Entry {
+    fn new(name: &str, credential: Credential) -> Result<Self, String> {
+        let bare = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).unwrap_or(name);
+        let (host, path) =
+            bare.split_once('/').map_or((bare, String::new()), |(host, path)| (host, format!("/{path}")));
+        // `/v1/` and `/v2/` say nothing about the repository.
+        let path = path
+            .strip_prefix("/v1")
+            .or_else(|| path.strip_prefix("/v2"))
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(&path);
+        let path = if path == "/" { "" } else { path };
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        let (labels, port) = split_port(host);
+        let labels =
+            labels.split('.').map(|label| label.parse().map_err(|_| format!("`{}` is no host", name.escape_debug())));
+        Ok(Self {
+            key: [host, path].concat(),
+            labels: labels.collect::<Result<_, _>>()?,
+            port: port.map(str::to_owned),
+            path: path.to_owned(),
+            credential,
+        })
+    }
+
+    fn covers(&self, host: &str, path: &str) -> bool {
+        let (name, port) = split_port(host);
+        let mut labels = name.split('.');
+        let same_labels = self.labels.iter().all(|pattern| labels.next().is_some_and(|label| pattern.matches(label)));
+        let below = self.path.strip_prefix('/').is_none_or(|prefix| path.starts_with(prefix));
+        same_labels && labels.next().is_none() && self.port.as_deref() == port && below
+    }
+}
+
+fn split_port(host: &str) -> (&str, Option<&str>) {
+    host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port)))
+}
+
+/// A Docker configuration file, as far as it holds credentials.
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    auths: BTreeMap<String, Auth>,
+}
+
+/// One registry's entry. Unknown fields are other programs' business.
+#[derive(Deserialize)]
+struct Auth {
+    auth: Option<SecretString>,
+    username: Option<String>,
+    password: Option<SecretString>,
+    identitytoken: Option<String>,
+}
+
+/// Name and password of an entry: `auth` counts before the two fields; none where there is neither.
+fn credential(
+    name: &str,
+    auth: Option<SecretString>,
+    username: Option<String>,
+    password: Option<SecretString>,
+) -> Result<Option<Credential>, String> {
+    let Some(auth) = auth.filter(|auth| !auth.expose_secret().is_empty()) else {
+        let both = username.filter(|username| !username.is_empty()).zip(password);
+        return Ok(both.map(|(username, password)| Credential { username, password }));
+    };
+    let wrong = || format!("`auth` of `{}` is not `user:password` in base64", name.escape_debug());
+    let bytes = STANDARD_NO_PAD.decode(auth.expose_secret().trim().trim_end_matches('=')).map_err(|_| wrong())?;
+    let pair = SecretString::from(String::from_utf8(bytes).map_err(|_| wrong())?);
+    let (username, password) = pair.expose_secret().split_once(':').ok_or_else(wrong)?;
+    let password = SecretString::from(password.trim_end_matches('\0'));
+    Ok(Some(Credential { username: username.to_owned(), password }))
+}
+
+/// A file with credentials that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// It cannot be read.
+    #[error("the credentials file {} cannot be read", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no Docker configuration.
+    #[error("the credentials file {} is not a Docker configuration: {reason}", .file.display())]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong and where, without any of the text.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(texts: &[&str]) -> Keyring {
+        let mut keyring = Keyring::default();
+        for text in texts {
+            keyring.add(text.as_bytes()).unwrap();
+        }
+        keyring
+    }
+
+    #[track_caller]
+    fn check(keyring: &Keyring, image: &str, want: &[&str]) {
+        let (host, path) = image.split_once('/').unwrap();
+        let got: Vec<_> = keyring.matching(host, path).map(|credential| credential.username.as_str()).collect();
+        assert_eq!(got, want, "image: {image}");
+    }
+
+    fn entry(user: &str) -> String {
+        format!(r#"{{"username": "{user}", "password": "hunter2"}}"#)
+    }
+
+    #[test]
+    fn entries_match_by_host_port_and_path_longest_first() {
+        let names = [
+            ("reg.example", "host"),
+            ("reg.example/team", "team"),
+            ("https://reg.example/v2/team/app", "app"),
+            ("reg.example:5000", "port"),
+            ("*.example.com", "star"),
+            ("a?c.example.org", "mark"),
+            ("https://index.docker.io/v1/", "hub"),
+        ];
+        let auths: Vec<_> = names.iter().map(|(name, user)| format!("\"{name}\": {}", entry(user))).collect();
+        let keyring = keyring(&[&format!("{{\"auths\": {{{}}}}}", auths.join(","))]);
+        check(&keyring, "reg.example/other/x", &["host"]);
+        check(&keyring, "reg.example/team/x", &["team", "host"]);
+        check(&keyring, "reg.example/team/app", &["app", "team", "host"]);
+        check(&keyring, "reg.example:5000/team/app", &["port"]);
+        check(&keyring, "reg.example:5001/team/app", &[]);
+        check(&keyring, "a.example.com/x", &["star"]);
+        check(&keyring, "a.b.example.com/x", &[]);
+        check(&keyring, "example.com/x", &[]);
+        check(&keyring, "abc.example.org/x", &["mark"]);
+        check(&keyring, "docker.io/library/nginx", &["hub"]);
+        check(&keyring, "reg.example.evil.com/team/x", &[]);
+        check(&keyring, "evil.reg.example/team/x", &[]);
+    }
+
+    #[test]
+    fn the_first_files_entries_come_first() {
+        let [one, two] = ["one", "two"].map(|user| format!(r#"{{"auths": {{"reg.example": {}}}}}"#, entry(user)));
+        check(&keyring(&[&one, &two]), "reg.example/x", &["one", "two"]);
+        check(&keyring(&[&two, &one]), "reg.example/x", &["two", "one"]);
+    }
+
+    #[track_caller]
+    fn check_pair(text: &str, want: Option<(&str, &str)>) {
+        let keyring = keyring(&[&format!(r#"{{"auths": {{"reg.example": {text}}}}}"#)]);
+        let got = keyring.matching("reg.example", "x").next();
+        let got = got.map(|credential| (credential.username.as_str(), credential.password.expose_secret()));
+        assert_eq!(got, want, "entry: {text}");
+    }
+
+    #[test]
+    fn an_entry_has_auth_or_name_and_password() {
+        check_pair(r#"{"auth": "dXNlcjpwYTpzcw=="}"#, Some(("user", "pa:ss")));
+        check_pair(r#"{"auth": "dXNlcjpwYTpzcw"}"#, Some(("user", "pa:ss")));
+        check_pair(r#"{"username": "user", "password": "pass", "email": "x"}"#, Some(("user", "pass")));
+        check_pair(r#"{"auth": "dXNlcjpwYTpzcw==", "username": "other", "password": "x"}"#, Some(("user", "pa:ss")));
+        check_pair(r#"{"auth": "", "username": "user", "password": "pass"}"#, Some(("user", "pass")));
+        check_pair("{}", None);
+        check_pair(r#"{"username": "user"}"#, None);
+    }
+
+    #[test]
+    fn an_identity_token_is_no_password() {
+        check_pair(r#"{"auth": "dXNlcjpwYTpzcw==", "identitytoken": "ey.ey"}"#, None);
+        check_pair(r#"{"identitytoken": "ey.ey"}"#, None);
+    }
+
+    #[track_caller]
+    fn check_broken(text: &str, want: &str) {
+        assert_eq!(Keyring::default().add(text.as_bytes()), Err(want.to_owned()), "text: {text}");
+    }
+
+    #[test]
+    fn what_is_broken_is_said_without_the_secret() {
+        check_broken(r#"{"auths": "hunter2"}"#, "a value of the wrong type at line 1 column 19");
+        check_broken(r#"{"auths": {"a": {"auth": 5}}}"#, "a value of the wrong type at line 1 column 26");
+        check_broken("{\n  \"auths\": hunter2", "broken JSON at line 2 column 12");
+        check_broken("", "broken JSON at line 1 column 0");
+        let base64 = "`auth` of `reg` is not `user:password` in base64";
+        check_broken(r#"{"auths": {"reg": {"auth": "hunter2!"}}}"#, base64);
+        check_broken(r#"{"auths": {"reg": {"auth": "aHVudGVyMg=="}}}"#, base64);
+        check_broken(&format!(r#"{{"auths": {{"a b": {}}}}}"#, entry("x")), "`a b` is no host");
+    }
+
+    #[test]
+    fn a_file_is_named_when_it_cannot_be_used() {
+        let error = Keyring::read(&[PathBuf::from("/nowhere/config.json")]).unwrap_err();
+        assert_eq!(error.to_string(), "the credentials file /nowhere/config.json cannot be read");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        fs::write(&file, "{").unwrap();
+        let error = Keyring::read(std::slice::from_ref(&file)).unwrap_err().to_string();
+        assert!(
+            error.ends_with("config.json is not a Docker configuration: broken JSON at line 1 column 1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let keyring = keyring(&[&format!(r#"{{"auths": {{"reg.example": {}}}}}"#, entry("user"))]);
+        let header = keyring.matching("reg.example", "x").next().and_then(Credential::basic).unwrap();
+        assert_eq!(header, "Basic dXNlcjpodW50ZXIy");
+        let shown = format!("{keyring:?} {header:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("dXNlcjpodW50ZXIy"), "{shown}");
+    }
+
+    #[test]
+    fn fingerprints_tell_credentials_apart() {
+        let print = |username: &str, password: &str| {
+            Credential { username: username.to_owned(), password: password.into() }.fingerprint()
+        };
+        assert_eq!(print("a", "b"), print("a", "b"));
+        assert_ne!(print("a", "b"), print("a", "c"));
+        assert_ne!(print("ab", "c"), print("a", "bc"));
+    }
+}
