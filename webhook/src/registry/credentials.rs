@@ -84,12 +84,12 @@ impl Keyring {
             let problem = if error.is_data() { "a value of the wrong type" } else { "broken JSON" };
             format!("{problem} at line {} column {}", error.line(), error.column())
         })?;
-        for (name, auth) in config.auths {
-            if auth.identitytoken.is_some_and(|token| !token.is_empty()) {
+        for (name, fields) in config.auths {
+            if fields.identitytoken.is_some_and(|token| !token.is_empty()) {
                 warn!(registry = name, "an identity token is not supported yet; this entry is not used");
                 continue;
             }
-            if let Some(credential) = credential(&name, auth.auth, auth.username, auth.password)? {
+            if let Some(credential) = credential(&name, fields.auth, fields.username, fields.password)? {
                 self.entries.push(Entry::new(&name, credential)?);
             }
         }
@@ -145,12 +145,12 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
 #[derive(Deserialize)]
 struct Config {
     #[serde(default)]
-    auths: BTreeMap<String, Auth>,
+    auths: BTreeMap<String, Fields>,
 }
 
 /// One registry's entry. Unknown fields are other programs' business.
 #[derive(Deserialize)]
-struct Auth {
+struct Fields {
     auth: Option<SecretString>,
     username: Option<String>,
     password: Option<SecretString>,

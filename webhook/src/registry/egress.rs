@@ -114,7 +114,7 @@ fn kind_of_v6(address: Ipv6Addr) -> Option<&'static str> {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("an unspecified"),
         [0xfe80..=0xfebf, ..] => Some("a link-local"),
-        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Some("a private"),
+        [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => Some("a private"),
         [0xff00..=0xffff, ..] => Some("a multicast"),
         [0x2001, 0, ..] | [0x2002, ..] => Some("a tunnel"),
         [0x2001, 0x0001..=0x01ff | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Some("a reserved"),

@@ -1,1 +1,352 @@
+use futures::future;
+use proptest::prelude::*;
 
+use super::*;
+use crate::registry::Fake;
+
+const IMAGE: &str = "reg.example/app:v1";
+
+fn image() -> Reference {
+    IMAGE.parse().unwrap()
+}
+
+fn within(milliseconds: u64) -> std::time::Instant {
+    (Instant::now() + ms(milliseconds)).into_std()
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Shares questions to a registry that takes 100 ms for each, and has one image.
+fn shared(max_age: Duration) -> (Shared<Fake>, Digest) {
+    let fake = Fake::new();
+    let digest = fake.push(IMAGE);
+    fake.delay(ms(100));
+    (Shared::new(fake, max_age), digest)
+}
+
+/// Answers by a script: how long each question takes, in order, and what then comes; the last line repeats.
+struct Script {
+    lines: Vec<(Duration, Result<Digest, Error>)>,
+    asked: Mutex<Vec<Instant>>,
+}
+
+impl Script {
+    fn new(lines: &[(u64, Result<Digest, Error>)]) -> Self {
+        Self { lines: lines.iter().map(|(time, line)| (ms(*time), line.clone())).collect(), asked: Mutex::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl Resolve for Script {
+    async fn resolve(&self, _: &Reference, deadline: std::time::Instant) -> Result<Digest, Error> {
+        let number = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(Instant::now());
+            asked.len() - 1
+        };
+        let (time, line) = self.lines[number.min(self.lines.len() - 1)].clone();
+        time::timeout_at(deadline.into(), time::sleep(time)).await.map_err(|_| timed_out())?;
+        line
+    }
+}
+
+fn digest(content: &str) -> Digest {
+    Digest::of(content.as_bytes())
+}
+
+fn timed_out() -> Error {
+    Error::TimedOut { host: "reg.example".to_owned(), limit: Duration::ZERO }
+}
+
+fn down() -> Error {
+    Error::Unreachable { host: "reg.example".to_owned(), reason: "connection refused".to_owned() }
+}
+
+fn missing() -> Error {
+    Error::NotFound { host: "reg.example".to_owned(), image: IMAGE.to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_at_once_ask_once() {
+    let (shared, digest) = shared(Duration::ZERO);
+    let image = image();
+    let answers = future::join_all((0..1000).map(|_| shared.resolve(&image, within(1000)))).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == &digest));
+    assert_eq!(shared.inner().questions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_over_a_second_ask_at_most_twice_per_round_trip() {
+    let (shared, digest) = shared(Duration::ZERO);
+    let (image, shared) = (image(), &shared);
+    let callers = (0..1000).map(|number| {
+        let image = &image;
+        async move {
+            time::sleep(ms(number)).await;
+            shared.resolve(image, within(1000)).await
+        }
+    });
+    let answers = future::join_all(callers).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == &digest));
+    let questions = shared.inner().questions();
+    assert!((10..=22).contains(&questions), "{questions} questions in eleven round trips");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_a_request_runs_waits_for_the_next() {
+    let (shared, old) = shared(Duration::ZERO);
+    let image = image();
+    let first = shared.resolve(&image, within(1000));
+    let second = async {
+        time::sleep(ms(60)).await; // the first request has read the registry by now
+        let new = shared.inner().push(IMAGE);
+        assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), new);
+        assert_ne!(new, old);
+    };
+    let (first, ()) = future::join(first, second).await;
+    assert_eq!(first.unwrap(), old);
+    assert_eq!(shared.inner().questions(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_request_holds_up_nobody_beyond_its_overlap() {
+    let script = Script::new(&[(60_000, Ok(digest("old"))), (10, Ok(digest("new")))]);
+    let (shared, image) = (Shared::new(script, Duration::ZERO), image());
+    let first = shared.resolve(&image, within(3000));
+    let second = async {
+        time::sleep(ms(1)).await;
+        let start = Instant::now();
+        assert_eq!(shared.resolve(&image, within(3000)).await.unwrap(), digest("new"));
+        assert_eq!(start.elapsed(), ms(249 + 10));
+    };
+    let (first, ()) = future::join(first, second).await;
+    // The later answer is fresh for the earlier caller, too.
+    assert_eq!(first.unwrap(), digest("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_a_stalled_request_get_another_after_a_second() {
+    let script = Script::new(&[(60_000, Ok(digest("old"))), (10, Ok(digest("new")))]);
+    let (shared, start) = (Shared::new(script, Duration::ZERO), Instant::now());
+    assert_eq!(shared.resolve(&image(), within(3000)).await.unwrap(), digest("new"));
+    assert_eq!(start.elapsed(), STALLED + ms(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_four_run_side_by_side() {
+    let script = Script::new(&[(60_000, Ok(digest("x")))]);
+    let (shared, image) = (Shared::new(script, Duration::ZERO), image());
+    let shared = &shared;
+    let callers = (0..100).map(|number| {
+        let image = &image;
+        async move {
+            time::sleep(ms(number * 30)).await;
+            shared.resolve(image, within(5000)).await
+        }
+    });
+    let watcher = async {
+        for _ in 0..100 {
+            time::sleep(ms(30)).await;
+            assert!(shared.inner().asked() <= IN_FLIGHT, "{} are asked", shared.inner().asked());
+        }
+        assert_eq!(shared.inner().asked(), IN_FLIGHT);
+    };
+    let (answers, ()) = future::join(future::join_all(callers), watcher).await;
+    assert!(answers.iter().all(Result::is_err));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_takes_nobody_with_it() {
+    let (shared, digest) = shared(Duration::ZERO);
+    let image = image();
+    let leader = time::timeout(ms(10), shared.resolve(&image, within(1000)));
+    let (leader, follower) = future::join(leader, shared.resolve(&image, within(1000))).await;
+    assert!(leader.is_err());
+    assert_eq!(follower.unwrap(), digest);
+    assert_eq!(shared.inner().questions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_for_callers_who_have_left() {
+    let (shared, _) = shared(Duration::ZERO);
+    let image = image();
+    let first = shared.resolve(&image, within(1000));
+    let impatient = async {
+        time::sleep(ms(1)).await;
+        time::timeout(ms(10), shared.resolve(&image, within(1000))).await
+    };
+    let (first, impatient) = future::join(first, impatient).await;
+    assert!(first.is_ok() && impatient.is_err());
+    shared.finished().await;
+    assert_eq!(shared.inner().questions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_caller_keeps_its_own_deadline() {
+    let (shared, digest) = shared(Duration::ZERO);
+    let image = image();
+    let start = Instant::now();
+    let hurried = async {
+        let answer = shared.resolve(&image, within(20)).await;
+        assert_eq!(start.elapsed(), ms(20));
+        answer
+    };
+    let (hurried, patient) = future::join(hurried, shared.resolve(&image, within(1000))).await;
+    assert!(matches!(hurried, Err(Error::TimedOut { limit, .. }) if limit == ms(20)), "{hurried:?}");
+    assert_eq!(patient.unwrap(), digest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_on_the_way_waits_for_the_request_beside_it() {
+    let script = Script::new(&[(400, Err(down())), (300, Ok(digest("x")))]);
+    let (shared, image) = (Shared::new(script, Duration::ZERO), image());
+    let second = async {
+        time::sleep(ms(1)).await;
+        shared.resolve(&image, within(3000)).await
+    };
+    let (first, second) = future::join(shared.resolve(&image, within(3000)), second).await;
+    assert_eq!((first.unwrap(), second.unwrap()), (digest("x"), digest("x")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_reaches_its_callers() {
+    for error in [down(), missing()] {
+        let (shared, start) = (Shared::new(Script::new(&[(10, Err(error.clone()))]), Duration::ZERO), Instant::now());
+        let answer = shared.resolve(&image(), within(3000)).await;
+        assert_eq!(answer.unwrap_err().to_string(), error.to_string());
+        assert_eq!(start.elapsed(), ms(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_serves_while_it_is_younger_than_max_age() {
+    let (shared, old) = shared(ms(5000));
+    let image = image();
+    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), old);
+    let new = shared.inner().push(IMAGE);
+    time::advance(ms(4800)).await; // the request started 4.9 s ago
+    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), old);
+    assert_eq!(shared.inner().questions(), 1);
+    time::advance(ms(100)).await;
+    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), new);
+    assert_eq!(shared.inner().questions(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_max_age_who_comes_late_shares_the_running_request() {
+    let (shared, digest) = shared(ms(5000));
+    let image = image();
+    let late = async {
+        time::sleep(ms(60)).await;
+        shared.resolve(&image, within(1000)).await
+    };
+    let (first, late) = future::join(shared.resolve(&image, within(1000)), late).await;
+    assert_eq!((first.unwrap(), late.unwrap()), (digest.clone(), digest));
+    assert_eq!(shared.inner().questions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_ends_what_was_remembered() {
+    let script = Script::new(&[(10, Ok(digest("x"))), (10, Err(missing())), (10, Ok(digest("y")))]);
+    let (shared, image) = (Shared::new(script, ms(50)), image());
+    assert!(shared.resolve(&image, within(1000)).await.is_ok());
+    time::advance(ms(50)).await;
+    assert!(shared.resolve(&image, within(1000)).await.is_err());
+    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), digest("y"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_what_is_asked_for_not_how_it_is_spelled() {
+    let fake = Fake::new();
+    let digest = fake.push("nginx:latest");
+    fake.delay(ms(100));
+    let shared = Shared::new(fake, Duration::ZERO);
+    let images = ["nginx", "nginx:latest", "docker.io/nginx", "index.docker.io/library/nginx"];
+    let images = images.map(|image| image.parse::<Reference>().unwrap());
+    let answers = future::join_all(images.iter().map(|image| shared.resolve(image, within(1000)))).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == digest));
+    assert_eq!(shared.inner().questions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_nobody_asks_for_costs_nothing() {
+    let (shared, _) = shared(Duration::ZERO);
+    let images: Vec<Reference> = (0..100).map(|tag| format!("reg.example/app:t{tag}").parse().unwrap()).collect();
+    future::join_all(images.iter().map(|image| shared.resolve(image, within(50)))).await;
+    assert_eq!(shared.desk.queues().len(), 100); // the callers have left, their requests run
+    shared.finished().await;
+    assert_eq!((shared.desk.queues().len(), shared.tasks.len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_below_is_an_answer() {
+    struct Broken;
+    impl Resolve for Broken {
+        async fn resolve(&self, _: &Reference, _: std::time::Instant) -> Result<Digest, Error> {
+            panic!("as in a bug")
+        }
+    }
+    let shared = Shared::new(Broken, Duration::ZERO);
+    assert!(matches!(shared.resolve(&image(), within(1000)).await, Err(Error::Unreachable { .. })));
+    shared.finished().await;
+    assert!(shared.desk.queues().is_empty());
+}
+
+/// What happens at a moment, in milliseconds.
+#[derive(Clone, Debug)]
+enum Happens {
+    /// A build is pushed.
+    Push,
+    /// Questions take this long from now on.
+    Slow(u64),
+    /// A review asks.
+    Ask,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![Just(Happens::Push), (0_u64..600).prop_map(Happens::Slow), Just(Happens::Ask), Just(Happens::Ask)]
+}
+
+/// Plays events and counts answers that were older than allowed.
+async fn play(events: Vec<(u64, Happens)>, max_age: Duration) -> Result<(), TestCaseError> {
+    let (shared, first) = shared(max_age);
+    let image = image();
+    let builds = Mutex::new(vec![(Instant::now(), first)]);
+    let (shared, image, builds) = (&shared, &image, &builds);
+    let all = events.into_iter().map(|(at, event)| async move {
+        time::sleep(ms(at)).await;
+        match event {
+            Happens::Push => builds.lock().unwrap().push((Instant::now(), shared.inner().push(IMAGE))),
+            Happens::Slow(delay) => shared.inner().delay(ms(delay)),
+            Happens::Ask => {
+                let arrived = Instant::now();
+                let before = builds.lock().unwrap().len() - 1; // this build had been pushed when the review arrived
+                let answer = shared.resolve(image, within(10_000)).await.unwrap();
+                let builds = builds.lock().unwrap();
+                let told = builds.iter().position(|(_, digest)| *digest == answer).unwrap();
+                // Older than the newest before arrival only if its successor was pushed within `max_age`.
+                let replaced = builds.get(told + 1).map(|(pushed, _)| *pushed);
+                prop_assert!(told >= before || replaced.is_some_and(|pushed| pushed + max_age > arrived));
+            }
+        }
+        Ok(())
+    });
+    future::join_all(all).await.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn no_answer_is_from_before_a_push_that_had_finished(
+        events in prop::collection::vec((0_u64..2000, happens()), 1..60),
+        max_age in prop_oneof![Just(0_u64), 1_u64..1000],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(play(events, ms(max_age)))?;
+    }
+}
