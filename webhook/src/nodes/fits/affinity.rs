@@ -1,0 +1,296 @@
+//! `spec.affinity`, as far as it says which nodes a Pod may use, with Kubernetes' own semantics.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// `spec.affinity`. Every level may be missing or `null`, which is the same.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Affinity<'a> {
+    /// The part that is about nodes.
+    #[serde(borrow, default)]
+    pub node_affinity: Option<NodeAffinity<'a>>,
+}
+
+/// `spec.affinity.nodeAffinity`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeAffinity<'a> {
+    /// What a node must match.
+    #[serde(borrow, default, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    pub required: Option<Terms<'a>>,
+    /// What a node should match.
+    #[serde(borrow, default, rename = "preferredDuringSchedulingIgnoredDuringExecution")]
+    pub preferred: Option<Vec<Preference<'a>>>,
+}
+
+/// A node selector: one of its terms must match. Without a term it matches nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Terms<'a> {
+    /// The terms.
+    #[serde(borrow, default)]
+    pub node_selector_terms: Option<Vec<Term<'a>>>,
+}
+
+/// A preferred term; its weight does not matter here.
+#[derive(Debug, Deserialize)]
+pub struct Preference<'a> {
+    /// The term.
+    #[serde(borrow, default)]
+    pub preference: Term<'a>,
+}
+
+/// A term: all of its requirements must match. Without a requirement it matches nothing.
+///
+/// # Source
+/// `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Term<'a> {
+    /// Requirements on labels.
+    #[serde(borrow, default)]
+    pub match_expressions: Option<Vec<Expression<'a>>>,
+    /// Requirements on `metadata.name`, the only field there is.
+    #[serde(borrow, default)]
+    pub match_fields: Option<Vec<Expression<'a>>>,
+}
+
+/// A requirement on one label or field.
+#[derive(Debug, Deserialize)]
+pub struct Expression<'a> {
+    /// The label or field.
+    #[serde(borrow, default)]
+    pub key: Cow<'a, str>,
+    /// How it is compared.
+    #[serde(default)]
+    pub operator: Operator,
+    /// With what.
+    #[serde(borrow, default)]
+    pub values: Option<Vec<Cow<'a, str>>>,
+}
+
+/// How a label is compared.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+pub enum Operator {
+    /// It has one of the values.
+    In,
+    /// It is missing or has none of the values.
+    NotIn,
+    /// It is there.
+    Exists,
+    /// It is missing.
+    DoesNotExist,
+    /// It is an integer above the value.
+    Gt,
+    /// It is an integer below the value.
+    Lt,
+    /// Nothing that Kubernetes knows: the term matches nothing.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl<'a> Affinity<'a> {
+    /// Reads `spec.affinity`; none where it is missing or `null`.
+    pub fn parse(raw: Option<&'a RawValue>) -> serde_json::Result<Option<Self>> {
+        raw.map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
+    }
+
+    /// The terms of which a node must match one; none where any node will do.
+    pub fn required(&self) -> Option<&[Term<'a>]> {
+        self.node_affinity.as_ref()?.required.as_ref().map(Terms::terms)
+    }
+
+    /// Whether a preferred term names just these values of the label `key`.
+    pub fn prefers(&self, key: &str, values: &[String]) -> bool {
+        let preferred = self.node_affinity.as_ref().and_then(|affinity| affinity.preferred.as_deref());
+        let named = preferred.unwrap_or_default().iter().filter_map(|term| term.preference.allowed(key));
+        named.into_iter().any(|named| named.iter().map(AsRef::as_ref).eq(values.iter()))
+    }
+
+    /// The one node that the Pod is bound to by a required `metadata.name`, as the `DaemonSet` controller writes it.
+    pub fn bound_to(&self) -> Option<&str> {
+        let fields = self.required()?.iter().flat_map(Term::fields);
+        let mut names = fields.filter(|field| field.key == NAME_FIELD && field.operator == Operator::In);
+        names.find_map(|field| field.values().first()).map(AsRef::as_ref)
+    }
+
+    /// Whether a node with this name and these labels has what is required.
+    pub fn admits<'n>(&self, name: &str, label: impl Fn(&str) -> Option<&'n str>) -> bool {
+        self.required().is_none_or(|terms| terms.iter().any(|term| term.matches(name, &label)))
+    }
+}
+
+impl<'a> Terms<'a> {
+    /// The terms.
+    pub fn terms(&self) -> &[Term<'a>] {
+        self.node_selector_terms.as_deref().unwrap_or_default()
+    }
+}
+
+impl<'a> Term<'a> {
+    /// The requirements on labels.
+    pub fn expressions(&self) -> &[Expression<'a>] {
+        self.match_expressions.as_deref().unwrap_or_default()
+    }
+
+    /// The requirements on fields.
+    pub fn fields(&self) -> &[Expression<'a>] {
+        self.match_fields.as_deref().unwrap_or_default()
+    }
+
+    /// A term without requirements, which matches nothing and must stay so.
+    pub fn is_empty(&self) -> bool {
+        self.expressions().is_empty() && self.fields().is_empty()
+    }
+
+    /// The values of the first `In` on the label `key`: no others can match.
+    pub fn allowed(&self, key: &str) -> Option<&[Cow<'a, str>]> {
+        let mut lists = self.expressions().iter().filter(|expression| expression.operator == Operator::In);
+        let list = lists.find(|expression| expression.key == key)?;
+        list.values.as_deref().filter(|values| !values.is_empty())
+    }
+
+    /// Whether a node with this name and these labels matches.
+    pub fn matches<'n>(&self, name: &str, label: impl Fn(&str) -> Option<&'n str>) -> bool {
+        // One malformed requirement voids the whole term, also where another already does not match.
+        !self.is_empty()
+            && self.expressions().iter().all(|expression| expression.matches(label(&expression.key)))
+            && self.fields().iter().all(|field| field.matches_field(name))
+    }
+}
+
+impl Expression<'_> {
+    /// The values.
+    pub fn values(&self) -> &[Cow<'_, str>] {
+        self.values.as_deref().unwrap_or_default()
+    }
+
+    fn matches(&self, label: Option<&str>) -> bool {
+        let has = |label: &str| self.values().iter().any(|value| value == label);
+        let integers = || Some((label?.parse::<i64>().ok()?, self.integer()?));
+        match self.operator {
+            Operator::In => label.is_some_and(has),
+            Operator::NotIn => !self.values().is_empty() && !label.is_some_and(has),
+            Operator::Exists => self.values().is_empty() && label.is_some(),
+            Operator::DoesNotExist => self.values().is_empty() && label.is_none(),
+            Operator::Gt => integers().is_some_and(|(label, value)| label > value),
+            Operator::Lt => integers().is_some_and(|(label, value)| label < value),
+            Operator::Other => false,
+        }
+    }
+
+    fn matches_field(&self, name: &str) -> bool {
+        let ([value], NAME_FIELD) = (self.values(), self.key.as_ref()) else { return false };
+        match self.operator {
+            Operator::In => value == name,
+            Operator::NotIn => value != name,
+            _ => false,
+        }
+    }
+
+    /// The one value of `Gt` and `Lt`.
+    fn integer(&self) -> Option<i64> {
+        let [value] = self.values() else { return None };
+        value.parse().ok()
+    }
+}
+
+/// The only field that `matchFields` knows.
+const NAME_FIELD: &str = "metadata.name";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether node `worker` with the labels `disk: ssd`, `cores: 8`, `empty: ""` matches `terms`.
+    #[track_caller]
+    fn check(terms: &str, want: bool) {
+        let text = format!(
+            r#"{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{"nodeSelectorTerms":{terms}}}}}}}"#
+        );
+        let affinity: Affinity = serde_json::from_str(&text).unwrap();
+        let label = |key: &str| [("disk", "ssd"), ("cores", "8"), ("empty", "")].into_iter().find(|l| l.0 == key);
+        assert_eq!(affinity.admits("worker", |key| label(key).map(|label| label.1)), want, "{terms}");
+    }
+
+    /// One term with one requirement.
+    #[track_caller]
+    fn check_one(requirement: &str, want: bool) {
+        check(&format!(r#"[{{"matchExpressions":[{{{requirement}}}]}}]"#), want);
+    }
+
+    #[test]
+    fn compares_labels_as_kubernetes_does() {
+        check_one(r#""key":"disk","operator":"In","values":["hdd","ssd"]"#, true);
+        check_one(r#""key":"disk","operator":"In","values":["hdd"]"#, false);
+        check_one(r#""key":"none","operator":"In","values":["","hdd"]"#, false);
+        check_one(r#""key":"empty","operator":"In","values":[""]"#, true);
+        check_one(r#""key":"disk","operator":"NotIn","values":["hdd"]"#, true);
+        check_one(r#""key":"disk","operator":"NotIn","values":["ssd"]"#, false);
+        check_one(r#""key":"none","operator":"NotIn","values":["ssd"]"#, true);
+        check_one(r#""key":"disk","operator":"Exists""#, true);
+        check_one(r#""key":"none","operator":"Exists","values":[]"#, false);
+        check_one(r#""key":"none","operator":"DoesNotExist","values":null"#, true);
+        check_one(r#""key":"disk","operator":"DoesNotExist""#, false);
+        check_one(r#""key":"cores","operator":"Gt","values":["7"]"#, true);
+        check_one(r#""key":"cores","operator":"Gt","values":["8"]"#, false);
+        check_one(r#""key":"cores","operator":"Lt","values":["9"]"#, true);
+        check_one(r#""key":"cores","operator":"Lt","values":["-9"]"#, false);
+        check_one(r#""key":"disk","operator":"Gt","values":["1"]"#, false);
+        check_one(r#""key":"none","operator":"Lt","values":["1"]"#, false);
+    }
+
+    #[test]
+    fn a_malformed_requirement_matches_nothing() {
+        check_one(r#""key":"disk","operator":"In","values":[]"#, false);
+        check_one(r#""key":"none","operator":"NotIn""#, false);
+        check_one(r#""key":"disk","operator":"Exists","values":["ssd"]"#, false);
+        check_one(r#""key":"none","operator":"DoesNotExist","values":["ssd"]"#, false);
+        check_one(r#""key":"cores","operator":"Gt","values":["1","2"]"#, false);
+        check_one(r#""key":"cores","operator":"Lt","values":["many"]"#, false);
+        check_one(r#""key":"disk","operator":"Near","values":["ssd"]"#, false);
+    }
+
+    #[test]
+    fn terms_are_ored_requirements_anded_and_nothing_matches_nothing() {
+        let (yes, no) = (r#"{"key":"disk","operator":"Exists"}"#, r#"{"key":"none","operator":"Exists"}"#);
+        check("[]", false);
+        check("null", false);
+        check("[{}]", false);
+        check(r#"[{"matchExpressions":[],"matchFields":null}]"#, false);
+        check(&format!(r#"[{{}},{{"matchExpressions":[{yes}]}}]"#), true);
+        check(&format!(r#"[{{"matchExpressions":[{yes},{no}]}}]"#), false);
+        check(&format!(r#"[{{"matchExpressions":[{no}]}},{{"matchExpressions":[{yes}]}}]"#), true);
+    }
+
+    #[test]
+    fn the_only_field_is_the_name() {
+        let field = |text: &str| format!(r#"[{{"matchFields":[{{{text}}}]}}]"#);
+        check(&field(r#""key":"metadata.name","operator":"In","values":["worker"]"#), true);
+        check(&field(r#""key":"metadata.name","operator":"In","values":["other"]"#), false);
+        check(&field(r#""key":"metadata.name","operator":"NotIn","values":["other"]"#), true);
+        check(&field(r#""key":"metadata.name","operator":"In","values":["worker","other"]"#), false);
+        check(&field(r#""key":"metadata.name","operator":"Exists""#), false);
+        check(&field(r#""key":"metadata.uid","operator":"In","values":["worker"]"#), false);
+    }
+
+    #[test]
+    fn null_and_missing_are_the_same_on_every_level() {
+        for text in [
+            "null",
+            "{}",
+            r#"{"nodeAffinity":null}"#,
+            r#"{"nodeAffinity":{}}"#,
+            r#"{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":null}}"#,
+        ] {
+            let raw: &RawValue = serde_json::from_str(text).unwrap();
+            let affinity = Affinity::parse(Some(raw)).unwrap().unwrap_or_default();
+            assert!(affinity.admits("worker", |_| None), "{text}");
+            assert_eq!(affinity.bound_to(), None, "{text}");
+        }
+    }
+}
