@@ -27,7 +27,9 @@ pub struct Index {
     heard: Instant,
     nodes: Interner<str, Slot>,
     by_name: BTreeMap<Arc<str>, u32>,
+    /// Each node is either in this or in `proving`.
     unknown: BTreeMap<Arc<str>, u32>,
+    proving: BTreeMap<Arc<str>, u32>,
     images: Images,
     /// Labels and other texts that nodes repeat.
     texts: Interner<str, ()>,
@@ -57,6 +59,7 @@ impl Index {
             nodes: Interner::default(),
             by_name: BTreeMap::new(),
             unknown: BTreeMap::new(),
+            proving: BTreeMap::new(),
             images: Images::default(),
             texts: Interner::default(),
             round: 0,
@@ -85,6 +88,16 @@ impl Index {
     /// or the runtime resolves names in ways of its own. Taking the first few costs by the few.
     pub fn unknown(&self) -> impl Iterator<Item = NodeView<'_>> {
         self.unknown.values().map(|number| self.view(*number))
+    }
+
+    /// The nodes that are not [`unknown`](Self::unknown): what is not in their list is absent.
+    pub fn proving(&self) -> impl Iterator<Item = NodeView<'_>> {
+        self.proving.values().map(|number| self.view(*number))
+    }
+
+    /// Whether the node of this name is [`unknown`](Self::unknown).
+    pub fn is_unknown(&self, name: &str) -> bool {
+        self.unknown.contains_key(name)
     }
 
     /// How many nodes are [`unknown`](Self::unknown).
@@ -146,10 +159,14 @@ impl Index {
         let number = self.number(node.name());
         let (facts, images) = (Facts::of(node, &mut self.texts), &node.status.images);
         let tells = facts.runtime.tells();
-        if tells && is_whole(images, self.list_limit) {
-            self.unknown.remove(node.name());
-        } else {
-            self.unknown.insert(Arc::clone(self.nodes.key(number)), number);
+        let name = self.nodes.key(number);
+        let (into, out_of) = match tells && is_whole(images, self.list_limit) {
+            true => (&mut self.proving, &mut self.unknown),
+            false => (&mut self.unknown, &mut self.proving),
+        };
+        out_of.remove(name);
+        if !into.contains_key(name) {
+            into.insert(Arc::clone(name), number);
         }
         let slot = self.nodes.value_mut(number);
         slot.round = self.round;
@@ -216,6 +233,7 @@ impl Index {
             slot.facts.release(&mut self.texts);
             self.by_name.remove(&name);
             self.unknown.remove(&name);
+            self.proving.remove(&name);
         }
     }
 }
