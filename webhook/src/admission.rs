@@ -201,6 +201,7 @@ impl<R: Resolve> App<R> {
         let circumstances = Circumstances {
             controller_alive: self.controller.as_ref().is_some_and(|controller| controller.alive(now)),
             may_gate: subject.moment == Moment::Create,
+            now,
         };
         self.with_nodes(|index| place::place(subject.pod, &wanted, index, &self.config.place, circumstances))
     }

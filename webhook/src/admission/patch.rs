@@ -3,6 +3,7 @@
 //! A patch that does not apply fails the request whatever the failure policy: parents are created first, nothing is
 //! tested, nothing is overwritten. A second review of the result yields no operation.
 
+pub mod affinity;
 mod metadata;
 
 use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
@@ -20,11 +21,19 @@ pub fn patch(
     changes: Vec<Change>,
     placement: Placement,
 ) -> Verdict {
-    let mut verdict = Verdict { notes, denied: placement.deny.clone(), ..Verdict::default() };
+    let mut verdict = Verdict { notes, ..Verdict::default() };
     let mut metadata = Metadata::default();
     for (plan, change) in plans.iter().zip(changes) {
         verdict.change(plan, change, &mut metadata);
     }
+    if subject.moment == Moment::Create {
+        verdict.patch.0.extend(affinity::operations(subject.pod, &placement));
+        if let Some(label) = affinity::label(&placement) {
+            metadata.label(label);
+        }
+    }
+    verdict.denied = verdict.denied.or(placement.deny);
+    verdict.notes.extend(placement.notes);
     if subject.moment == Moment::Create {
         metadata.note(&verdict.notes);
         metadata.write(&subject.pod.metadata, &mut verdict.patch.0);

@@ -1,7 +1,32 @@
-//! **place** — node affinity for the nodes that hold what cannot be pulled. (being written)
+//! **place** — node affinity for the nodes that hold what cannot be pulled.
+//!
+//! *Proof before force*: a requirement is written only where the Pod could not run elsewhere; all else is a preference.
+//! The work is bounded by the nodes that list an image and by the cap, not by the size of the cluster.
 
+mod bound;
+mod cut;
+mod inventory;
+mod load_hint;
+mod missing;
+mod prefer;
+mod reach;
+mod require;
+
+use std::{borrow::Cow, time::Instant};
+
+use serde::Deserialize;
+
+use self::{bound::Bound, inventory::Inventory, reach::Reach};
 use super::{decode::Pod, note::Note, select::PullPolicy};
-use crate::{config, image::Reference, nodes::Index, telemetry::outcome};
+use crate::{
+    config,
+    image::Reference,
+    nodes::{
+        Index,
+        fits::{Needs, Operator, Term},
+    },
+    telemetry::outcome,
+};
 
 /// An image that decides where its Pod can run.
 #[derive(Clone, Debug)]
@@ -20,11 +45,12 @@ pub struct Wanted {
 /// What is known besides the nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
-    /// The section `place`.
-    // (reference, so that the controller can use the same function)
+    /// The controller's heartbeat is fresh: a gate will be opened.
     pub controller_alive: bool,
     /// The Pod is being created and may be gated (never in templates, ephemeral containers, or for the controller).
     pub may_gate: bool,
+    /// When the decision is made, against `place.maxStale`.
+    pub now: Instant,
 }
 
 /// What placing does to a Pod.
@@ -40,6 +66,17 @@ pub struct Placement {
     pub deny: Option<String>,
     /// What people should know.
     pub notes: Vec<Note>,
+    /// Some node that the Pod can use lists all that is required: a gate can be lifted.
+    pub held: bool,
+}
+
+/// `kubernetes.io/hostname In […]` or `NotIn […]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Requirement {
+    /// One of these hostname labels.
+    In(Vec<String>),
+    /// None of these hostname labels.
+    NotIn(Vec<String>),
 }
 
 impl Placement {
@@ -54,24 +91,110 @@ impl Placement {
             Self { .. } => None,
         }
     }
+
+    /// Only something to say.
+    fn noted(note: Note) -> Self {
+        Self { notes: vec![note], ..Self::default() }
+    }
+
+    /// Whether the Pod stays as it is.
+    pub fn changes_nothing(&self) -> bool {
+        self.required.is_none() && self.preferred.is_empty() && !self.gate && self.deny.is_none()
+    }
 }
 
-/// `kubernetes.io/hostname In […]` or `NotIn […]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Requirement {
-    /// One of these hostname labels.
-    In(Vec<String>),
-    /// None of these hostname labels.
-    NotIn(Vec<String>),
+impl Requirement {
+    /// Whether `term` already allows no other hostnames than this.
+    pub fn stands_in(&self, term: &Term<'_>) -> bool {
+        term.expressions().iter().filter(|expression| expression.key == HOSTNAME).any(|expression| {
+            let lists = |name: &String| expression.values().iter().any(|value| value == name);
+            let within =
+                |names: &[String]| expression.values().iter().all(|value| names.iter().any(|name| name == value));
+            match (self, expression.operator) {
+                (Self::In(names), Operator::In) => !expression.values().is_empty() && within(names),
+                (Self::NotIn(names), Operator::NotIn) => names.iter().all(lists),
+                (Self::NotIn(names), Operator::In) => !expression.values().is_empty() && !names.iter().any(lists),
+                _ => false,
+            }
+        })
+    }
 }
 
 /// Decides where `pod` can run, by what the nodes list. `index` is none without a cluster.
+///
+/// Placing the result again changes nothing, as long as the nodes list the same.
 pub fn place(
-    _pod: &Pod<'_>,
-    _wanted: &[Wanted],
-    _index: Option<&Index>,
-    _config: &config::Place,
-    _circumstances: Circumstances,
+    pod: &Pod<'_>,
+    wanted: &[Wanted],
+    index: Option<&Index>,
+    config: &config::Place,
+    circumstances: Circumstances,
 ) -> Placement {
-    Placement::default()
+    let (required, optional): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(|wanted| wanted.required);
+    let Some(index) = index else { return without_cluster(&required) };
+    let Ok(needs) = Needs::of(pod) else {
+        return Placement::noted(Note::attention("the nodes it needs cannot be read: it was not placed"));
+    };
+    if let Some(bound) = Bound::of(pod, needs.affinity()) {
+        return bound.place(index, &required);
+    }
+    let stale = circumstances.now.saturating_duration_since(index.heard());
+    if required.is_empty() || index.is_empty() || stale > config.max_stale {
+        let mut placement = prefer::only(index, &wanted.iter().collect::<Vec<_>>(), &needs);
+        placement.notes.extend(required.first().map(|first| blind(first, index)));
+        return placement;
+    }
+    let inventory = Inventory::of(index, &required);
+    let reach = Reach::of(&inventory, &needs, config.strategy);
+    if reach.is_nobody() {
+        return missing::place(pod, &inventory, &needs, config.on_missing, circumstances);
+    }
+    let mut placement = require::place(&reach);
+    prefer::add(&mut placement, &reach, &optional);
+    placement
 }
+
+/// Whether `pod` waits behind Berth's gate.
+pub fn is_gated(pod: &Pod<'_>) -> bool {
+    let gates = pod.spec.scheduling_gates.and_then(|raw| Option::<Vec<Gate<'_>>>::deserialize(raw).ok().flatten());
+    gates.is_some_and(|gates| gates.iter().any(|gate| gate.name == GATE))
+}
+
+/// One of `spec.schedulingGates`.
+#[derive(Deserialize)]
+struct Gate<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+/// The names of `wanted`, as in a sentence.
+fn names(wanted: &[&Wanted]) -> String {
+    let mut names: Vec<&str> = wanted.iter().map(|wanted| wanted.image.as_str()).collect();
+    names.dedup();
+    names.join(" and ")
+}
+
+fn without_cluster(required: &[&Wanted]) -> Placement {
+    if required.is_empty() {
+        return Placement::default();
+    }
+    let text = format!("without a cluster nobody can tell which nodes have {}", names(required));
+    Placement::noted(Note::attention(text))
+}
+
+/// No requirement may rest on lists that are not there, or too old.
+fn blind(first: &Wanted, index: &Index) -> Note {
+    let cause = if index.is_empty() { "no node is known" } else { "there is no recent news of the nodes" };
+    Note::attention(format!("not placed, since {cause}: it may start where {} is missing", first.image))
+        .about(&first.about)
+}
+
+/// The label that requirements are on. A node can lack it, and its value can differ from the node's name.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+/// The scheduling gate of a Pod whose image no node has.
+pub const GATE: &str = "berth.dev/image-on-node";
+/// The label of gated Pods, by which the controller watches.
+pub const GATED_LABEL: &str = "berth.dev/gated";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! Pods whose node is already decided: nothing is added, what is missing there is said.
+
+use super::{
+    Placement, Wanted,
+    inventory::{Inventory, Kind},
+    load_hint::load_hint,
+    names,
+};
+use crate::{
+    admission::{decode::Pod, note::Note},
+    nodes::{Index, fits::Affinity},
+};
+
+/// Where a Pod goes, whatever is decided here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Bound<'a> {
+    /// To this node: by `spec.nodeName`, or by a required `metadata.name`.
+    To(&'a str),
+    /// To a node that its `DaemonSet` chooses.
+    Somewhere,
+}
+
+impl<'a> Bound<'a> {
+    /// How `pod` is bound, if it is. The kubelet *fails* a bound Pod whose affinity does not match, and the `DaemonSet`
+    /// controller takes the first `metadata.name` that it finds in a Pod.
+    pub(super) fn of(pod: &'a Pod<'_>, affinity: &'a Affinity<'_>) -> Option<Self> {
+        if !pod.spec.node_name.is_empty() {
+            return Some(Self::To(&pod.spec.node_name));
+        }
+        let daemon = || pod.metadata.owner_references.iter().any(|owner| owner.kind == "DaemonSet");
+        affinity.bound_to().map(Self::To).or_else(|| daemon().then_some(Self::Somewhere))
+    }
+
+    /// Says so where the node lacks what is required.
+    pub(super) fn place(self, index: &Index, required: &[&Wanted]) -> Placement {
+        let Self::To(name) = self else { return Placement::default() };
+        let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return Placement::default() };
+        let inventory = Inventory::of(index, required);
+        let image = names(&inventory.wanted);
+        let text = match inventory.kind(node) {
+            Kind::Sure | Kind::Holder | Kind::Unknown => return Placement::default(),
+            Kind::Contested => {
+                format!("{name} lists {image}, but may refuse it: its content was pulled by another name")
+            }
+            Kind::Absent => format!("{name}, its node, lacks {image}: {}", load_hint(Some(node), &inventory.wanted)),
+        };
+        Placement::noted(inventory.about(Note::attention(text)))
+    }
+}

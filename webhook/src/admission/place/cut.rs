@@ -1,0 +1,86 @@
+//! How many hostnames a Pod can carry, and which of them stay.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::reach::Candidate;
+
+/// Room for hostnames.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Bytes of their JSON.
+    bytes: usize,
+}
+
+impl Budget {
+    /// For the one requirement that is repeated in each of `terms` terms.
+    pub(super) fn per_term(terms: usize) -> Self {
+        Self { bytes: (REQUIRED_BYTES / terms.max(1)).saturating_sub(TERM_BYTES) }
+    }
+
+    /// For the preferred term.
+    pub(super) fn preferred() -> Self {
+        Self { bytes: PREFERRED_BYTES }
+    }
+
+    /// Whether `hostnames` are few and short enough.
+    pub(super) fn holds<'h>(self, hostnames: impl IntoIterator<Item = &'h String>) -> bool {
+        let mut room = Room { bytes: self.bytes, names: HOSTNAMES };
+        hostnames.into_iter().all(|hostname| room.take(hostname))
+    }
+}
+
+/// What is left of a budget.
+struct Room {
+    bytes: usize,
+    names: usize,
+}
+
+impl Room {
+    /// Takes the room for `hostname`, with its quotes and comma.
+    fn take(&mut self, hostname: &str) -> bool {
+        let left = self.bytes.checked_sub(hostname.len() + 3).zip(self.names.checked_sub(1));
+        left.is_some_and(|(bytes, names)| {
+            *self = Self { bytes, names };
+            true
+        })
+    }
+}
+
+/// The hostnames of all `candidates`, each once, in order; none where one has no such label.
+pub(super) fn hostnames(candidates: &[Candidate<'_>]) -> Option<Vec<String>> {
+    let names: Option<BTreeSet<&str>> = candidates.iter().map(|candidate| candidate.node.hostname()).collect();
+    Some(names?.into_iter().map(str::to_owned).collect())
+}
+
+/// As many hostnames as `budget` holds: the best kinds first, nodes that can be used now before others, zones in turn.
+pub(super) fn cut<'a>(candidates: impl IntoIterator<Item = &'a Candidate<'a>>, budget: Budget) -> Vec<String> {
+    let mut turns: HashMap<_, usize> = HashMap::new();
+    let mut ranked: Vec<_> = candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let rank = (candidate.kind, candidate.obstacle.is_some());
+            let turn = turns.entry((rank, candidate.node.zone())).or_default();
+            *turn += 1;
+            Some((rank, *turn, candidate.node.hostname()?))
+        })
+        .collect();
+    ranked.sort_unstable();
+    let mut room = Room { bytes: budget.bytes, names: HOSTNAMES };
+    let mut chosen = BTreeSet::new();
+    for (_, _, hostname) in ranked {
+        if !chosen.contains(hostname) && !room.take(hostname) {
+            break;
+        }
+        chosen.insert(hostname);
+    }
+    chosen.into_iter().map(str::to_owned).collect()
+}
+
+/// Hostnames that one list can have.
+pub(super) const HOSTNAMES: usize = 100;
+/// Bytes of the requirement in all terms together: with the rest of the patch well under 16 KiB.
+const REQUIRED_BYTES: usize = 8 << 10;
+/// Bytes of the preferred term's hostnames.
+const PREFERRED_BYTES: usize = 2 << 10;
+/// Bytes of one operation that appends a requirement, besides the hostnames.
+const TERM_BYTES: usize = 224;

@@ -1,0 +1,114 @@
+//! The kinds of node, for all images together that a Pod needs.
+
+use std::collections::BTreeMap;
+
+use super::Wanted;
+use crate::{
+    admission::{note::Note, select::PullPolicy},
+    image::Reference,
+    nodes::{Index, NodeView},
+};
+
+/// What a node is for the images that a Pod needs, all of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Kind {
+    /// Lists them all. The first to choose: where a `Never` image came by an import, or nothing is `Never`.
+    Sure,
+    /// Lists them all; a `Never` image came by a pull, and the kubelet remembers pulls by the spelling of the name.
+    Holder,
+    /// Lists them all, but the kubelet may refuse one: the same content was pulled under another name.
+    Contested,
+    /// Its list does not prove that one is missing.
+    Unknown,
+    /// Lacks one.
+    Absent,
+}
+
+/// Which nodes list the images that a Pod needs. Costs by the number of these nodes.
+#[derive(Debug)]
+pub(super) struct Inventory<'a> {
+    pub(super) index: &'a Index,
+    /// What is needed, each image once.
+    pub(super) wanted: Vec<&'a Wanted>,
+    listed: BTreeMap<&'a str, Tally<'a>>,
+}
+
+/// What one node lists.
+#[derive(Debug)]
+pub(super) struct Tally<'a> {
+    pub(super) node: NodeView<'a>,
+    /// Which of `wanted`, by place.
+    pub(super) images: Vec<usize>,
+    /// The kubelet may refuse one of them.
+    pub(super) contested: bool,
+    sure: bool,
+}
+
+impl Kind {
+    /// Lists all that is needed, and will not refuse it.
+    pub(super) fn is_holder(self) -> bool {
+        matches!(self, Self::Sure | Self::Holder)
+    }
+}
+
+impl<'a> Inventory<'a> {
+    pub(super) fn of(index: &'a Index, wanted: &[&'a Wanted]) -> Self {
+        let mut inventory = Self { index, wanted: Vec::new(), listed: BTreeMap::new() };
+        for one in wanted {
+            if !inventory.wanted.iter().any(|other| is_same(&one.image, &other.image)) {
+                inventory.count(one);
+            }
+        }
+        inventory
+    }
+
+    fn count(&mut self, wanted: &'a Wanted) {
+        let place = self.wanted.len();
+        self.wanted.push(wanted);
+        for (node, listing) in self.index.listed(&wanted.image) {
+            let new = || Tally { node, images: Vec::new(), sure: true, contested: false };
+            let tally = self.listed.entry(node.name()).or_insert_with(new);
+            tally.images.push(place);
+            tally.sure &= listing.imported || wanted.policy != PullPolicy::Never;
+            tally.contested |= listing.contested;
+        }
+    }
+
+    /// What `node` is.
+    pub(super) fn kind(&self, node: NodeView<'_>) -> Kind {
+        let tally = self.listed.get(node.name());
+        let all = tally.is_some_and(|tally| tally.images.len() == self.wanted.len());
+        match tally {
+            Some(tally) if all && tally.contested => Kind::Contested,
+            Some(tally) if all && tally.sure => Kind::Sure,
+            Some(_) if all => Kind::Holder,
+            Some(tally) if tally.contested && self.index.is_unknown(node.name()) => Kind::Contested,
+            _ if self.index.is_unknown(node.name()) => Kind::Unknown,
+            _ => Kind::Absent,
+        }
+    }
+
+    /// `note`, about the one container or volume where there is one.
+    pub(super) fn about(&self, note: Note) -> Note {
+        match self.wanted.as_slice() {
+            [one] => note.about(&one.about),
+            _ => note,
+        }
+    }
+
+    /// How many of the images `node` lists.
+    pub(super) fn listed_by(&self, node: NodeView<'_>) -> usize {
+        self.listed.get(node.name()).map_or(0, |tally| tally.images.len())
+    }
+
+    /// The nodes that list some of the images, in the order of their names.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &Tally<'a>> {
+        self.listed.values()
+    }
+}
+
+/// Whether two spellings name one image, as nodes list it.
+fn is_same(one: &Reference, other: &Reference) -> bool {
+    let tags = || one.effective_tag() == other.effective_tag();
+    one.digest() == other.digest() && (one.digest().is_some() || tags()) && one.repository() == other.repository()
+}

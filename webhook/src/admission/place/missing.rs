@@ -1,0 +1,58 @@
+//! No node that the Pod can use can have what it needs: `place.onMissing`.
+
+use super::{Circumstances, Placement, inventory::Inventory, is_gated, load_hint::load_hint, names};
+use crate::{
+    admission::{decode::Pod, note::Note},
+    config::OnMissing,
+    nodes::fits::{Fit, Needs},
+};
+
+/// Lets the Pod wait, refuses it, or says what it lacks.
+pub(super) fn place(
+    pod: &Pod<'_>,
+    inventory: &Inventory<'_>,
+    needs: &Needs<'_>,
+    on_missing: OnMissing,
+    circumstances: Circumstances,
+) -> Placement {
+    if is_gated(pod) {
+        return Placement::default();
+    }
+    let lack = lack(inventory, needs);
+    let load = load_hint(inventory.index.nodes().next(), &inventory.wanted);
+    let can_wait = circumstances.may_gate && circumstances.controller_alive;
+    let text = match on_missing {
+        OnMissing::Deny => {
+            return Placement { deny: Some(format!("{lack}: load it first: {load}")), ..Placement::default() };
+        }
+        OnMissing::Wait if can_wait => format!("waits, since {lack}: {load}"),
+        OnMissing::Wait if circumstances.may_gate => {
+            format!("{lack}, nor can it wait without berth controller: {load}")
+        }
+        OnMissing::Wait | OnMissing::Admit => format!("{lack}: {load}"),
+    };
+    let note = inventory.about(Note::attention(text));
+    Placement { gate: on_missing == OnMissing::Wait && can_wait, ..Placement::noted(note) }
+}
+
+/// "no node has petstore:dev", or which nodes have it, or a part of it, and why that does not help.
+fn lack(inventory: &Inventory<'_>, needs: &Needs<'_>) -> String {
+    let image = names(&inventory.wanted);
+    let all = inventory.wanted.len();
+    let unusable =
+        inventory.listed().filter(|tally| tally.images.len() == all).find_map(|tally| match needs.fit(tally.node) {
+            Fit::Never(obstacle) => Some(format!("{} {obstacle}", tally.node.name())),
+            _ => None,
+        });
+    if let Some(reason) = unusable {
+        return format!("no node that it can use has {image} ({reason})");
+    }
+    let part = inventory.listed().find_map(|tally| {
+        let image = &inventory.wanted.get(*tally.images.first()?)?.image;
+        Some(format!("{} has only {image}", tally.node.name()))
+    });
+    match part {
+        Some(part) => format!("no node has both {image} ({part})"),
+        None => format!("no node has {image}"),
+    }
+}

@@ -1,0 +1,50 @@
+//! The preference: nodes that list an image, before those that only may have it.
+
+use super::{
+    HOSTNAME, Placement, Requirement, Wanted,
+    cut::{Budget, cut},
+    inventory::{Inventory, Kind},
+    reach::{Candidate, Reach},
+};
+use crate::nodes::{Index, fits::Needs};
+
+/// Adds a preference among the nodes within `reach`: for the surest kind, and there for those that list most of `optional`.
+pub(super) fn add(placement: &mut Placement, reach: &Reach<'_>, optional: &[&Wanted]) {
+    let Some(best) = reach.listing().map(|candidate| candidate.kind).min() else { return };
+    let also = Inventory::of(reach.inventory.index, optional);
+    let of_kind = reach.listing().filter(|candidate| candidate.kind == best);
+    let preferred = most_listing(of_kind.copied(), &also);
+    if reach.complete && preferred.len() == reach.candidates.len() {
+        return; // all the same
+    }
+    let names = cut(&preferred, Budget::preferred());
+    let required = matches!(&placement.required, Some(Requirement::In(required)) if *required == names);
+    if !required && !reach.needs.affinity().prefers(HOSTNAME, &names) {
+        placement.preferred = names;
+    }
+}
+
+/// Only a preference: for the nodes that list most of `wanted`.
+pub(super) fn only(index: &Index, wanted: &[&Wanted], needs: &Needs<'_>) -> Placement {
+    let inventory = Inventory::of(index, wanted);
+    let listing = inventory.listed().filter(|tally| !tally.contested);
+    let usable = listing.filter_map(|tally| Candidate::of(&inventory, needs, tally.node));
+    let preferred = most_listing(usable, &inventory);
+    let mut others = index.nodes().filter(|node| inventory.kind(*node) > Kind::Holder);
+    let everywhere = others.by_ref().take(OTHERS_EXAMINED).all(|node| Candidate::of(&inventory, needs, node).is_none());
+    let names = cut(&preferred, Budget::preferred());
+    if everywhere && others.next().is_none() || needs.affinity().prefers(HOSTNAME, &names) {
+        return Placement::default();
+    }
+    Placement { preferred: names, ..Placement::default() }
+}
+
+/// Those of `candidates` that list the most images of `inventory`.
+fn most_listing<'a>(candidates: impl Iterator<Item = Candidate<'a>>, inventory: &Inventory<'_>) -> Vec<Candidate<'a>> {
+    let scored: Vec<_> = candidates.map(|candidate| (inventory.listed_by(candidate.node), candidate)).collect();
+    let most = scored.iter().map(|(listed, _)| *listed).max();
+    scored.into_iter().filter(|(listed, _)| Some(*listed) == most).map(|(_, candidate)| candidate).collect()
+}
+
+/// Nodes at which is looked for one that does not list the images.
+const OTHERS_EXAMINED: usize = 256;

@@ -1,0 +1,137 @@
+//! The nodes within reach of a Pod: those that it can use and that can have what it needs.
+
+use super::{
+    cut::{Budget, HOSTNAMES},
+    inventory::{Inventory, Kind},
+};
+use crate::{
+    config::Strategy,
+    nodes::{
+        NodeView,
+        fits::{Fit, Needs, Obstacle},
+    },
+};
+
+/// The nodes that a Pod can use and that can have what it needs.
+#[derive(Debug)]
+pub(super) struct Reach<'a> {
+    pub(super) inventory: &'a Inventory<'a>,
+    pub(super) needs: &'a Needs<'a>,
+    /// The kinds of node that count.
+    kinds: &'static [Kind],
+    /// Nodes of these kinds: those that list all that is needed, then those that cannot tell.
+    pub(super) candidates: Vec<Candidate<'a>>,
+    /// `candidates` are all there are.
+    pub(super) complete: bool,
+}
+
+/// A node within reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) node: NodeView<'a>,
+    pub(super) kind: Kind,
+    /// What keeps the Pod from it at the moment.
+    pub(super) obstacle: Option<Obstacle<'a>>,
+}
+
+impl<'a> Reach<'a> {
+    pub(super) fn of(inventory: &'a Inventory<'a>, needs: &'a Needs<'a>, strategy: Strategy) -> Self {
+        let listing = inventory.listed().map(|tally| tally.node);
+        let mut candidates: Vec<_> = listing.filter_map(|node| Candidate::of(inventory, needs, node)).collect();
+        let held = candidates.iter().any(|candidate| candidate.kind.is_holder());
+        let kinds: &[Kind] = match (held, strategy) {
+            (true, Strategy::Strict) => &[Kind::Sure, Kind::Holder],
+            (true, Strategy::Prefer) => &[Kind::Sure, Kind::Holder, Kind::Unknown],
+            (false, _) => &[Kind::Contested, Kind::Unknown],
+        };
+        candidates.retain(|candidate| candidate.kind != Kind::Unknown && kinds.contains(&candidate.kind));
+        let mut reach = Self { inventory, needs, kinds, candidates, complete: true };
+        if reach.counts_unknown() {
+            reach.add_unknown();
+        }
+        reach
+    }
+
+    /// Adds nodes that cannot tell, as many as a requirement can name and one more.
+    fn add_unknown(&mut self) {
+        let room = (HOSTNAMES + 1).saturating_sub(self.candidates.len());
+        let index = self.inventory.index;
+        let examined = index.unknown().take(UNKNOWN_EXAMINED);
+        let usable = examined.filter_map(|node| Candidate::of(self.inventory, self.needs, node));
+        let found: Vec<_> = usable.filter(|candidate| candidate.kind == Kind::Unknown).take(room).collect();
+        let all_examined = found.len() < room && index.unknown_len() <= UNKNOWN_EXAMINED;
+        self.complete = all_examined || index.unknown_len() == 0;
+        self.candidates.extend(found);
+    }
+
+    /// No node that the Pod can use can have what it needs.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.candidates.is_empty() && self.complete
+    }
+
+    /// The nodes that list all that is needed, contested or not.
+    pub(super) fn listing(&self) -> impl Iterator<Item = &Candidate<'a>> {
+        self.candidates.iter().filter(|candidate| candidate.kind != Kind::Unknown)
+    }
+
+    /// Whether the Pod may go to `node`.
+    pub(super) fn allows(&self, node: NodeView<'_>) -> bool {
+        self.kinds.contains(&self.inventory.kind(node))
+    }
+
+    /// Whether there is no other node that the Pod can use, as far as a look at a few nodes shows.
+    pub(super) fn is_everywhere(&self) -> bool {
+        let mut others = self.others();
+        let found = others.by_ref().take(OTHERS_EXAMINED).flatten().next().is_some();
+        !found && others.next().is_none()
+    }
+
+    /// The hostnames of all nodes out of reach that the Pod could use. None where there are too many or one cannot be
+    /// named, and where naming them is not the same as naming those within reach.
+    pub(super) fn others_named(&self, budget: Budget) -> Option<Vec<String>> {
+        if !self.counts_unknown() {
+            return None; // a node that joins later cannot tell either, and would be allowed
+        }
+        let mut names = Vec::new();
+        for node in self.others().flatten() {
+            names.push(node.hostname()?.to_owned());
+            if !budget.holds(&names) {
+                return None;
+            }
+        }
+        Some(names)
+    }
+
+    /// Each node that may be out of reach: itself if it is and the Pod could use it, else nothing.
+    fn others(&self) -> impl Iterator<Item = Option<NodeView<'a>>> {
+        let index = self.inventory.index;
+        let contested = self.inventory.listed().map(|tally| tally.node).filter(|node| index.is_unknown(node.name()));
+        let unknown = (!self.counts_unknown()).then(|| index.unknown());
+        let maybe = index.proving().chain(contested).chain(unknown.into_iter().flatten());
+        maybe.map(|node| {
+            let usable = || !matches!(self.needs.fit(node), Fit::Never(_));
+            (!self.allows(node) && usable()).then_some(node)
+        })
+    }
+
+    fn counts_unknown(&self) -> bool {
+        self.kinds.contains(&Kind::Unknown)
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// `node` as a candidate; none where the Pod can never use it.
+    pub(super) fn of(inventory: &Inventory<'_>, needs: &'a Needs<'_>, node: NodeView<'a>) -> Option<Self> {
+        let obstacle = match needs.fit(node) {
+            Fit::Now => None,
+            Fit::NotNow(obstacle) => Some(obstacle),
+            Fit::Never(_) => return None,
+        };
+        Some(Self { node, kind: inventory.kind(node), obstacle })
+    }
+}
+
+/// Nodes that cannot tell at which is looked for some that the Pod can use: bounds the work of one review.
+const UNKNOWN_EXAMINED: usize = 2_048;
+/// Nodes at which is looked for one out of reach: bounds the work where nearly none is usable.
+const OTHERS_EXAMINED: usize = 256;

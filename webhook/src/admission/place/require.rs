@@ -1,0 +1,134 @@
+//! The requirement: the nodes that can have what the Pod needs, in as few bytes as say it.
+
+use super::{
+    HOSTNAME, Placement, Requirement,
+    cut::{Budget, cut, hostnames},
+    load_hint::load_hint,
+    names,
+    reach::{Candidate, Reach},
+};
+use crate::{admission::note::Note, nodes::fits::Term};
+
+/// Requires the nodes within `reach`, which are not nobody.
+pub(super) fn place(reach: &Reach<'_>) -> Placement {
+    let mut placement = Placement { held: reach.listing().next().is_some(), ..Placement::default() };
+    if is_settled(reach) {
+        return placement;
+    }
+    placement.notes.extend(doubt(reach));
+    if !reach.is_everywhere() {
+        let (required, note) = requirement(reach);
+        placement.required = required;
+        placement.notes.extend(note);
+    }
+    placement
+}
+
+/// Whether each term that the user, or Berth before, wrote names only nodes within reach.
+fn is_settled(reach: &Reach<'_>) -> bool {
+    let Some(terms) = reach.needs.affinity().required() else { return false };
+    let known = |label: &str| reach.candidates.iter().any(|candidate| candidate.node.hostname() == Some(label));
+    // Where the label is the node's name, as nearly always, not all candidates need be known.
+    let named = |label: &str| {
+        let node = reach.inventory.index.get(label).filter(|node| node.hostname() == Some(label));
+        node.is_some_and(|node| reach.allows(node))
+    };
+    let settled = |term: &Term<'_>| {
+        let labels = term.allowed(HOSTNAME);
+        labels.is_some_and(|labels| labels.iter().all(|label| known(label) || named(label)))
+    };
+    let mut open = terms.iter().filter(|term| !term.is_empty()).peekable();
+    open.peek().is_some() && open.all(settled)
+}
+
+/// One requirement that says where the Pod can run, and what it could not say.
+fn requirement(reach: &Reach<'_>) -> (Option<Requirement>, Option<Note>) {
+    let budget = Budget::per_term(reach.needs.affinity().required().map_or(1, <[_]>::len));
+    let all = hostnames(&reach.candidates).filter(|all| reach.complete && budget.holds(all));
+    if let Some(all) = all {
+        return (Some(Requirement::In(all)), None);
+    }
+    if let Some(others) = reach.others_named(budget) {
+        return ((!others.is_empty()).then_some(Requirement::NotIn(others)), None);
+    }
+    let chosen = cut(&reach.candidates, budget);
+    // Without a holder each name that is left out may be the one where the image is.
+    if chosen.is_empty() || reach.listing().next().is_none() {
+        return (None, Some(unsayable(reach)));
+    }
+    let note = left_out(reach, chosen.len());
+    (Some(Requirement::In(chosen)), Some(note))
+}
+
+/// Why there is no requirement although there are nodes out of reach.
+fn unsayable(reach: &Reach<'_>) -> Note {
+    let nameless = reach.listing().find(|candidate| candidate.node.hostname().is_none());
+    let cause = match nameless {
+        Some(candidate) => format!("node {} has no label {HOSTNAME}", candidate.node.name()),
+        None if reach.listing().next().is_some() => "its own affinity has too many terms".to_owned(),
+        None => "the nodes that may have it are too many to name".to_owned(),
+    };
+    act(reach, format!("not placed, since {cause}: it may start where {} is missing", names(&reach.inventory.wanted)))
+}
+
+/// What to say when only `chosen` of the nodes within reach are named.
+fn left_out(reach: &Reach<'_>, chosen: usize) -> Note {
+    let all = reach.candidates.len();
+    let image = names(&reach.inventory.wanted);
+    let nameless = reach.candidates.iter().find(|candidate| candidate.node.hostname().is_none());
+    if let Some(nameless) = nameless.filter(|_| all <= chosen + 1) {
+        return act(reach, format!("node {} cannot be named: give it the label {HOSTNAME}", nameless.node.name()));
+    }
+    let least = if reach.complete { "" } else { "at least " };
+    let text = format!("{least}{all} nodes may have {image}: held to {chosen} of them, from all zones");
+    reach.inventory.about(Note::info(text))
+}
+
+/// What keeps the nodes within reach from being a sure choice.
+fn doubt(reach: &Reach<'_>) -> Option<Note> {
+    let wanted = &reach.inventory.wanted;
+    let (image, index) = (names(wanted), reach.inventory.index);
+    if reach.complete && reach.candidates.iter().all(|candidate| candidate.obstacle.is_some()) {
+        let nodes = described(&reach.candidates);
+        return Some(act(
+            reach,
+            format!("only {nodes} can have {image}; elsewhere: {}", load_hint(index.nodes().next(), wanted)),
+        ));
+    }
+    match reach.listing().next() {
+        Some(first) if first.kind.is_holder() => None,
+        Some(first) => {
+            let name = first.node.name();
+            Some(act(reach, format!("{name} lists {image}, but may refuse it: its content was pulled by another name")))
+        }
+        None => {
+            let text = format!("no node is known to have {image}, but {} may", counted(index.unknown_len()));
+            Some(reach.inventory.about(Note::info(text)))
+        }
+    }
+}
+
+fn counted(nodes: usize) -> String {
+    if nodes == 1 { "one node".to_owned() } else { format!("{nodes} nodes") }
+}
+
+/// "worker-1 (is cordoned), worker-2 (is not ready)", the first few.
+fn described(candidates: &[Candidate<'_>]) -> String {
+    let one = |candidate: &Candidate<'_>| match candidate.obstacle {
+        Some(obstacle) => format!("{} ({obstacle})", candidate.node.name()),
+        None => candidate.node.name().to_owned(),
+    };
+    let named = candidates.iter().take(NODES_NAMED).map(one).collect::<Vec<_>>().join(", ");
+    match candidates.len().saturating_sub(NODES_NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// A note on which a person should act.
+fn act(reach: &Reach<'_>, text: String) -> Note {
+    reach.inventory.about(Note::attention(text))
+}
+
+/// Nodes that a note names.
+const NODES_NAMED: usize = 2;

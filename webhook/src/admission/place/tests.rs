@@ -1,0 +1,360 @@
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    admission::patch::affinity,
+    config::{OnMissing, PullPolicyChange, Strategy},
+    nodes::Node,
+};
+
+/// A case: a cluster and what is asked of it. What is not set is as most people have it.
+struct Case {
+    nodes: Vec<Value>,
+    spec: Value,
+    owner: &'static str,
+    wanted: Vec<Wanted>,
+    strategy: Strategy,
+    on_missing: OnMissing,
+    controller_alive: bool,
+    may_gate: bool,
+    age: Duration,
+}
+
+fn case(nodes: Vec<Value>) -> Case {
+    Case {
+        nodes,
+        spec: json!({}),
+        owner: "ReplicaSet",
+        wanted: vec![wanted("app:dev", true)],
+        strategy: Strategy::Prefer,
+        on_missing: OnMissing::Wait,
+        controller_alive: true,
+        may_gate: true,
+        age: Duration::ZERO,
+    }
+}
+
+impl Case {
+    fn pod(&self) -> Value {
+        json!({ "metadata": { "ownerReferences": [{ "kind": self.owner }] }, "spec": self.spec })
+    }
+
+    fn place(&self, pod: &Value) -> Placement {
+        let now = Instant::now();
+        let nodes = self.nodes.iter().map(|node| serde_json::from_value::<Node>(node.clone()).unwrap());
+        let index = Index::from_nodes(nodes, 50, now);
+        let config = config::Place {
+            local: Vec::new(),
+            infer_local: false,
+            strategy: self.strategy,
+            on_missing: self.on_missing,
+            pull_policy: PullPolicyChange::Keep,
+            list_limit: 50,
+            max_stale: Duration::from_mins(5),
+        };
+        let Self { controller_alive, may_gate, .. } = *self;
+        let circumstances = Circumstances { controller_alive, may_gate, now: now + self.age };
+        let text = pod.to_string();
+        place(&serde_json::from_str(&text).unwrap(), &self.wanted, Some(&index), &config, circumstances)
+    }
+
+    /// What is decided, in words; and that deciding again on the result changes nothing.
+    #[track_caller]
+    fn check(&self, want: &[&str]) {
+        let mut pod = self.pod();
+        let placement = self.place(&pod);
+        assert_eq!(words(&placement), want);
+        let text = pod.to_string();
+        let operations = affinity::operations(&serde_json::from_str(&text).unwrap(), &placement);
+        json_patch::patch(&mut pod, &operations).unwrap();
+        let again = self.place(&pod);
+        assert!(placement.deny.is_some() || again.changes_nothing(), "again: {again:?}");
+        assert!(
+            placement.changes_nothing() || again.notes.iter().all(|note| placement.notes.contains(note)),
+            "{again:?}"
+        );
+    }
+}
+
+fn words(placement: &Placement) -> Vec<String> {
+    let Placement { required, preferred, gate, deny, notes, held: _ } = placement;
+    let required = required.iter().map(|required| match required {
+        Requirement::In(names) => format!("in {}", names.join(" ")),
+        Requirement::NotIn(names) => format!("not in {}", names.join(" ")),
+    });
+    let preferred = (!preferred.is_empty()).then(|| format!("prefer {}", preferred.join(" ")));
+    let deny = deny.iter().map(|reason| format!("deny: {reason}"));
+    let notes = notes.iter().map(ToString::to_string);
+    required.chain(preferred).chain(gate.then(|| "gate".to_owned())).chain(deny).chain(notes).collect()
+}
+
+fn wanted(image: &str, required: bool) -> Wanted {
+    Wanted { about: "main".into(), image: image.parse().unwrap(), policy: PullPolicy::IfNotPresent, required }
+}
+
+fn never(image: &str) -> Wanted {
+    Wanted { policy: PullPolicy::Never, ..wanted(image, true) }
+}
+
+/// A ready node with a whole list: something else, and `images` (names of one entry joined by a space).
+fn node(name: &str, images: &[&str]) -> Value {
+    let entry = |names: &&str| json!({ "names": names.split(' ').collect::<Vec<_>>() });
+    let pause = json!({ "names": ["registry.k8s.io/pause:3.10"] });
+    let images: Vec<Value> = images.iter().map(entry).chain([pause]).collect();
+    json!({
+        "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
+        "spec": { "providerID": format!("kind://docker/kind/{name}") },
+        "status": {
+            "conditions": [{ "type": "Ready", "status": "True" }],
+            "nodeInfo": { "containerRuntimeVersion": "containerd://2.1.4", "kubeletVersion": "v1.36.3" },
+            "images": images,
+        },
+    })
+}
+
+fn with(mut node: Value, change: &Value) -> Value {
+    json_patch::merge(&mut node, change);
+    node
+}
+
+/// A node whose list has not come yet.
+fn unknown(name: &str) -> Value {
+    with(node(name, &[]), &json!({ "status": { "images": [] } }))
+}
+
+fn cordoned(node: Value) -> Value {
+    with(node, &json!({ "spec": { "unschedulable": true } }))
+}
+
+fn tainted(node: Value) -> Value {
+    with(node, &json!({ "spec": { "taints": [{ "key": "team", "effect": "NoSchedule" }] } }))
+}
+
+const APP: &str = "docker.io/library/app:dev";
+/// A digest, to which `repository@` is put in front.
+const DIGEST: &str = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn pulled(name: &str) -> Value {
+    node(name, &[&format!("docker.io/library/app{DIGEST} {APP}")])
+}
+
+fn contested(name: &str) -> Value {
+    node(name, &[&format!("docker.io/library/web{DIGEST} {APP}")])
+}
+
+#[test]
+fn the_holders_are_required() {
+    case(vec![node("a", &[APP]), node("b", &[])]).check(&["in a"]);
+    case(vec![node("a", &[APP]), node("b", &[]), node("c", &[APP])]).check(&["in a c"]);
+}
+
+#[test]
+fn where_every_node_has_it_nothing_is_added() {
+    case(vec![node("a", &[APP]), node("b", &[APP])]).check(&[]);
+    case(vec![node("a", &[APP]), tainted(node("b", &[]))]).check(&[]);
+    case(vec![node("a", &[APP]), cordoned(node("b", &[]))]).check(&["in a"]); // it may be back in a moment
+}
+
+#[test]
+fn unknown_nodes_may_hold_it_and_holders_are_preferred() {
+    case(vec![node("a", &[APP]), node("b", &[]), unknown("c")]).check(&["in a c", "prefer a"]);
+    case(vec![node("a", &[APP]), unknown("c")]).check(&["prefer a"]);
+    let doubt = "main: no node is known to have app:dev, but one node may";
+    case(vec![node("b", &[]), unknown("c")]).check(&["in c", doubt]);
+    case(vec![unknown("c")]).check(&[doubt]);
+}
+
+#[test]
+fn strict_leaves_out_unknown_nodes_where_there_is_a_holder() {
+    let strict = |nodes| Case { strategy: Strategy::Strict, ..case(nodes) };
+    strict(vec![node("a", &[APP]), node("b", &[]), unknown("c")]).check(&["in a"]);
+    strict(vec![node("a", &[APP]), unknown("c")]).check(&["in a"]);
+    let doubt = "main: no node is known to have app:dev, but one node may";
+    strict(vec![node("b", &[]), unknown("c")]).check(&["in c", doubt]);
+}
+
+#[test]
+fn contested_nodes_count_only_where_there_is_nothing_better() {
+    case(vec![node("a", &[APP]), contested("b")]).check(&["in a"]);
+    let doubt = "main: b lists app:dev, but may refuse it: its content was pulled by another name";
+    case(vec![node("a", &[]), contested("b")]).check(&["in b", doubt]);
+    case(vec![node("a", &[]), contested("b"), unknown("c")]).check(&["in b c", "prefer b", doubt]);
+}
+
+#[test]
+fn for_never_imports_rank_before_pulls() {
+    let nodes = || vec![node("a", &[APP]), pulled("b"), node("c", &[])];
+    Case { wanted: vec![never("app:dev")], ..case(nodes()) }.check(&["in a b", "prefer a"]);
+    case(nodes()).check(&["in a b"]);
+}
+
+#[test]
+fn several_images_need_one_node_that_has_them_all() {
+    let both = || vec![wanted("app:dev", true), wanted("db:dev", true)];
+    let db = "docker.io/library/db:dev";
+    let nodes = vec![node("a", &[APP]), node("b", &[APP, db]), node("c", &[db])];
+    Case { wanted: both(), ..case(nodes) }.check(&["in b"]);
+    let apart = vec![node("a", &[APP]), node("c", &[db])];
+    let note = "waits, since no node has both app:dev and db:dev (a has only app:dev): `kind load docker-image app:dev db:dev`";
+    Case { wanted: both(), ..case(apart) }.check(&["gate", note]);
+    let twice = vec![wanted("app:dev", true), wanted("docker.io/library/app:dev", true)];
+    Case { wanted: twice, ..case(vec![node("a", &[APP]), node("b", &[])]) }.check(&["in a"]);
+}
+
+#[test]
+fn what_can_be_pulled_is_only_a_preference() {
+    let optional = |nodes| Case { wanted: vec![wanted("app:dev", false)], ..case(nodes) };
+    optional(vec![node("a", &[APP]), node("b", &[])]).check(&["prefer a"]);
+    optional(vec![node("a", &[]), unknown("b")]).check(&[]);
+    optional(vec![node("a", &[APP]), node("b", &[APP])]).check(&[]);
+    optional(vec![contested("a"), node("b", &[])]).check(&[]);
+    let db = "docker.io/library/db:dev";
+    let nodes = vec![node("a", &[APP]), node("b", &[APP, db]), node("c", &[])];
+    Case { wanted: vec![wanted("app:dev", true), wanted("db:dev", false)], ..case(nodes) }
+        .check(&["in a b", "prefer b"]);
+}
+
+#[test]
+fn nodes_that_the_pod_cannot_use_do_not_count() {
+    case(vec![node("a", &[APP]), tainted(node("b", &[APP])), node("c", &[])]).check(&["in a"]);
+    let note = "main: waits, since no node that it can use has app:dev (b has the taint team): `kind load docker-image app:dev`";
+    case(vec![tainted(node("b", &[APP])), node("c", &[])]).check(&["gate", note]);
+}
+
+#[test]
+fn a_holder_that_is_down_stays_required_and_is_named() {
+    let note = "main: only a (is cordoned) can have app:dev; elsewhere: `kind load docker-image app:dev`";
+    case(vec![cordoned(node("a", &[APP])), node("b", &[])]).check(&["in a", note]);
+    case(vec![cordoned(node("a", &[APP])), node("b", &[APP]), node("c", &[])]).check(&["in a b"]);
+}
+
+#[test]
+fn where_nobody_has_it_on_missing_decides() {
+    let nobody = |on_missing| Case { on_missing, ..case(vec![node("a", &[]), node("b", &[])]) };
+    let load = "`kind load docker-image app:dev`";
+    nobody(OnMissing::Wait).check(&["gate", &format!("main: waits, since no node has app:dev: {load}")]);
+    nobody(OnMissing::Admit).check(&[&format!("main: no node has app:dev: {load}")]);
+    nobody(OnMissing::Deny).check(&[&format!("deny: no node has app:dev: load it first: {load}")]);
+    let alone = Case { controller_alive: false, ..nobody(OnMissing::Wait) };
+    alone.check(&[&format!("main: no node has app:dev, nor can it wait without berth controller: {load}")]);
+    let template = Case { may_gate: false, ..nobody(OnMissing::Wait) };
+    template.check(&[&format!("main: no node has app:dev: {load}")]);
+}
+
+#[test]
+fn no_requirement_rests_on_old_lists_or_on_none() {
+    let old = Case { age: Duration::from_secs(301), ..case(vec![node("a", &[APP]), node("b", &[])]) };
+    old.check(&[
+        "prefer a",
+        "main: not placed, since there is no recent news of the nodes: it may start where app:dev is missing",
+    ]);
+    case(Vec::new()).check(&["main: not placed, since no node is known: it may start where app:dev is missing"]);
+}
+
+#[test]
+fn without_a_cluster_it_says_so() {
+    let pod = Pod::default();
+    let config = crate::config::Config::default().place;
+    let circumstances = Circumstances { controller_alive: true, may_gate: true, now: Instant::now() };
+    let placement = place(&pod, &[wanted("app:dev", true)], None, &config, circumstances);
+    assert_eq!(words(&placement), ["without a cluster nobody can tell which nodes have app:dev"]);
+    let placement = place(&pod, &[wanted("app:dev", false)], None, &config, circumstances);
+    assert_eq!(placement, Placement::default());
+}
+
+#[test]
+fn a_pod_that_is_bound_gets_nothing_but_a_note() {
+    let nodes = || vec![node("a", &[APP]), node("b", &[])];
+    let note = "main: b, its node, lacks app:dev: `kind load docker-image app:dev`";
+    let to = |name: &str| json!({ "nodeName": name });
+    Case { spec: to("b"), ..case(nodes()) }.check(&[note]);
+    Case { spec: to("a"), ..case(nodes()) }.check(&[]);
+    Case { spec: to("gone"), ..case(nodes()) }.check(&[]);
+    let daemon = json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["b"] }] }],
+    } } } });
+    Case { spec: daemon, ..case(nodes()) }.check(&[note]);
+    Case { owner: "DaemonSet", ..case(nodes()) }.check(&[]);
+}
+
+#[test]
+fn hostnames_are_the_labels_not_the_names() {
+    let renamed = |name: &str, label: Value| {
+        with(node(name, &[APP]), &json!({ "metadata": { "labels": { "kubernetes.io/hostname": label } } }))
+    };
+    case(vec![renamed("a", json!("host-a")), node("b", &[])]).check(&["in host-a"]);
+    // Without the label the node cannot be named, but the others can.
+    case(vec![renamed("a", Value::Null), node("b", &[])]).check(&["not in b"]);
+    case(vec![renamed("a", Value::Null), renamed("c", json!("c")), node("b", &[])]).check(&["not in b"]);
+    let strict =
+        Case { strategy: Strategy::Strict, ..case(vec![renamed("a", Value::Null), node("b", &[]), node("c", &[APP])]) };
+    strict.check(&["in c", "main: node a cannot be named: give it the label kubernetes.io/hostname"]);
+    let nobody = Case { strategy: Strategy::Strict, ..case(vec![renamed("a", Value::Null), node("b", &[])]) };
+    nobody.check(&[
+        "main: not placed, since node a has no label kubernetes.io/hostname: it may start where app:dev is missing",
+    ]);
+}
+
+#[test]
+fn many_holders_are_said_by_the_few_that_are_not() {
+    let holders = (0..300).map(|number| node(&format!("n{number:03}"), &[APP]));
+    case(holders.chain([node("x", &[]), tainted(node("y", &[]))]).collect()).check(&["not in x"]);
+}
+
+#[test]
+fn too_many_nodes_are_cut_by_zone_with_a_note() {
+    let zone =
+        |node, zone: &str| with(node, &json!({ "metadata": { "labels": { "topology.kubernetes.io/zone": zone } } }));
+    let east = (0..150).map(|number| zone(node(&format!("e{number:03}"), &[APP]), "east"));
+    let west = (0..150).map(|number| zone(node(&format!("w{number:03}"), &[APP]), "west"));
+    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
+    let case = case(east.chain(west).chain(without).collect());
+    let mut want = "in".to_owned();
+    for letter in ['e', 'w'] {
+        (0..50).for_each(|number| write!(want, " {letter}{number:03}").unwrap());
+    }
+    case.check(&[&want, "main: 300 nodes may have app:dev: held to 100 of them, from all zones"]);
+}
+
+#[test]
+fn a_guess_is_not_cut() {
+    let guesses = (0..150).map(|number| unknown(&format!("u{number:03}")));
+    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
+    case(guesses.chain(without).collect()).check(&[
+        "main: no node is known to have app:dev, but 150 nodes may",
+        "main: not placed, since the nodes that may have it are too many to name: it may start where app:dev is missing",
+    ]);
+}
+
+#[test]
+fn hints_speak_the_language_of_the_cluster() {
+    let hint = |name: &str, id: &str, runtime: &str, label: &str| {
+        let change = json!({
+            "metadata": { "labels": { label: "x" } },
+            "spec": { "providerID": id },
+            "status": { "nodeInfo": { "containerRuntimeVersion": runtime } },
+        });
+        let node: Node = serde_json::from_value(with(node(name, &[]), &change)).unwrap();
+        let index = Index::from_nodes([node], 50, Instant::now());
+        load_hint::load_hint(index.get(name), &[&wanted("app:dev", true)])
+    };
+    let containerd = "containerd://2.1.4";
+    assert_eq!(hint("w", "kind://docker/kind/w", containerd, "l"), "`kind load docker-image app:dev`");
+    assert_eq!(hint("w", "kind://docker/two/w", containerd, "l"), "`kind load docker-image app:dev --name two`");
+    assert_eq!(hint("w", "k3s://w", containerd, "l"), "`k3s ctr images import FILE` on a node");
+    assert_eq!(
+        hint("k3d-my-lab-agent-0", "k3s://k3d-my-lab-agent-0", containerd, "l"),
+        "`k3d image import app:dev -c my-lab`"
+    );
+    assert_eq!(hint("docker-desktop", "", "docker://28", "l"), "`docker build` or `docker load` it");
+    assert_eq!(
+        hint("desktop-worker", "kind://docker/desktop/desktop-worker", containerd, "l"),
+        "`docker save app:dev | docker exec -i NODE ctr -n k8s.io images import -`"
+    );
+    assert_eq!(hint("minikube", "", "docker://28", "minikube.k8s.io/name"), "`minikube image load app:dev`");
+    assert_eq!(hint("w", "aws:///a/i-0", containerd, "l"), "`ctr -n k8s.io images import FILE` on a node");
+    assert_eq!(hint("w", "", "docker://28", "l"), "`docker load -i FILE` on a node");
+    assert_eq!(hint("w", "", "cri-o://1.34", "l"), "`podman load -i FILE` on a node");
+}
