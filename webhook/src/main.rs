@@ -6,3 +6,8 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     berth::command::main().await
 }
+
+/// The static binary is linked with musl, whose own allocator is slow where threads share it.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
