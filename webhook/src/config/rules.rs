@@ -1,7 +1,7 @@
 //! The rules of `mirror:` against each other: their order, and the ones that cannot have been meant.
 
 use super::{
-    Rule,
+    Resolve, Rule,
     section::{Findings, Place},
 };
 
@@ -21,6 +21,9 @@ pub(super) fn arrange(mut rules: Vec<Placed>, findings: &mut Findings) -> Vec<Ru
     for (index, later) in rules.iter().enumerate() {
         let mut same = rules.iter().take(index).filter(|earlier| earlier.rule.source == later.rule.source);
         if let Some(problem) = same.find_map(|earlier| conflict(earlier, later)) {
+            findings.errors.push(later.place.finding(problem));
+        }
+        if let Some(problem) = rules.iter().find_map(|other| hidden(&later.rule, other)) {
             findings.errors.push(later.place.finding(problem));
         }
         if let Some(problem) = rules.iter().find_map(|other| chain(&later.rule, other)) {
@@ -46,6 +49,15 @@ fn conflict(earlier: &Placed, later: &Placed) -> Option<String> {
         return Some(differs("resolve"));
     }
     (first.fallback != second.fallback).then(|| differs("fallback"))
+}
+
+/// Why `wider` leaves nothing to `rule`: where a rule resolves at its mirror, no rule that asks the source counts.
+fn hidden(rule: &Rule, wider: &Placed) -> Option<String> {
+    let (source, line) = (&wider.rule.source, wider.place.line());
+    let hides = wider.rule.resolve == Resolve::Mirror && rule.resolve == Resolve::Source;
+    (hides && rule.source != *source && below(&rule.source, source)).then(|| {
+        format!("the rule in line {line} hides this one: it has `resolve: mirror` for all of `{source}`; write `resolve: mirror` here too")
+    })
 }
 
 /// Why what `rule` writes would be rewritten once more, when the API server calls again.

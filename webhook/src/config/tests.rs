@@ -327,6 +327,11 @@ fn refuses_rules_that_cannot_have_been_meant() {
         &mirror(&["docker.io > m.local", "index.docker.io > n.local, fallback: deny"]),
         "c.yaml:6: mirror.rules[1]: `fallback` differs from the rule in line 5: alternatives for `docker.io` must agree",
     );
+    bad(
+        &mirror(&["docker.io/library/nginx > n.local", "docker.io > m.local, resolve: mirror"]),
+        "c.yaml:5: mirror.rules[0]: the rule in line 6 hides this one: it has `resolve: mirror` for all of `docker.io`; write `resolve: mirror` here too",
+    );
+    good(&mirror(&["docker.io/library/nginx > n.local, resolve: mirror", "docker.io > m.local"]));
     let twice = "its images would be rewritten twice";
     bad(
         &mirror(&["docker.io > docker.io/cache"]),
