@@ -92,8 +92,8 @@ pub struct Verdict {
     pub patch: json_patch::Patch,
     /// What people should know.
     pub notes: Vec<Note>,
-    /// What was done to which container or volume: for the audit log.
-    pub done: Vec<(String, String)>,
+    /// What was done to which container or volume, for the audit log: `web: nginx -> nginx@sha256:…; …`.
+    pub done: String,
     /// Why the Pod is refused.
     pub denied: Option<String>,
     /// It was none of Berth's business, or a tenant's wish that it be left alone.

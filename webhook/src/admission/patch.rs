@@ -6,6 +6,8 @@
 pub mod affinity;
 mod metadata;
 
+use std::fmt::{self, Write as _};
+
 use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use jsonptr::PointerBuf;
 use serde_json::Value;
@@ -45,32 +47,38 @@ pub fn patch(
 }
 
 impl Verdict {
-    fn change(&mut self, plan: &Plan<'_>, change: Change, metadata: &mut Metadata) {
+    fn change<'a>(&mut self, plan: &'a Plan<'_>, change: Change, metadata: &mut Metadata<'a>) {
         let slot = &plan.slot;
         if let Some(image) = change.image {
             metadata.replaced(slot.name, slot.image);
-            self.done.push((slot.name.to_owned(), format!("{} -> {image}", slot.image)));
-            self.patch.0.push(replace(&slot.field.image_pointer(), Value::String(image.to_string())));
+            self.done(format_args!("{}: {} -> {image}", slot.name, slot.image));
+            self.patch.0.push(replace(slot.field.image_pointer(), Value::String(image.into_string())));
         }
         if let Some(policy) = change.policy {
-            self.done.push((slot.name.to_owned(), format!("imagePullPolicy {} -> {policy}", slot.policy)));
-            self.patch.0.push(add(&slot.field.policy_pointer(), Value::String(policy.to_string())));
+            self.done(format_args!("{}: imagePullPolicy {} -> {policy}", slot.name, slot.policy));
+            self.patch.0.push(add(slot.field.policy_pointer(), Value::String(policy.to_string())));
         }
         self.notes.extend(change.notes);
         self.denied = self.denied.take().or(change.denied);
     }
+
+    fn done(&mut self, what: fmt::Arguments<'_>) {
+        let separator = if self.done.is_empty() { "" } else { "; " };
+        // Writing to a String does not fail.
+        let _written = write!(self.done, "{separator}{what}");
+    }
 }
 
 /// `add`, which also replaces the member of an object.
-pub(crate) fn add(path: &str, value: Value) -> PatchOperation {
+pub(crate) fn add(path: impl Into<String>, value: Value) -> PatchOperation {
     PatchOperation::Add(AddOperation { path: pointer(path), value })
 }
 
-fn replace(path: &str, value: Value) -> PatchOperation {
+fn replace(path: String, value: Value) -> PatchOperation {
     PatchOperation::Replace(ReplaceOperation { path: pointer(path), value })
 }
 
-fn pointer(path: &str) -> PointerBuf {
+fn pointer(path: impl Into<String>) -> PointerBuf {
     // All paths are written in this module and its children, by their grammar; the root would be the safe mistake.
     PointerBuf::parse(path).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use futures::{StreamExt as _, stream};
+use futures::future::join_all;
 
 use super::Plan;
 use crate::{
@@ -38,7 +38,8 @@ where
     T: Clone,
     F: Future<Output = T>,
 {
-    let (mut different, mut seen) = (Vec::new(), HashMap::new());
+    let most = questions.size_hint().1.unwrap_or_default();
+    let (mut different, mut seen) = (Vec::with_capacity(most), HashMap::with_capacity(most));
     let places: Vec<Option<usize>> = questions
         .map(|question| {
             let (image, context) = question?;
@@ -49,7 +50,11 @@ where
             Some(*place)
         })
         .collect();
-    let answers: Vec<T> = stream::iter(different).buffered(AT_ONCE).collect().await;
+    let mut answers: Vec<T> = Vec::with_capacity(different.len());
+    let mut different = different.into_iter();
+    while different.len() > 0 {
+        answers.extend(join_all(different.by_ref().take(AT_ONCE)).await);
+    }
     places.into_iter().map(|place| answers.get(place?).cloned()).collect()
 }
 
@@ -60,4 +65,4 @@ pub(super) fn share(deadline: Instant, parts: u32) -> Instant {
 }
 
 /// Questions of one Pod under way at the same time: few Pods have more images, and a forged one gains nothing.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 30;

@@ -25,7 +25,7 @@ pub fn respond(uid: &str, mode: Mode, verdict: &Verdict) -> Vec<u8> {
         }
         (Mode::Enforce, None) if !verdict.patch.0.is_empty() => {
             response.patch_type = Some("JSONPatch");
-            response.patch = serde_json::to_vec(&verdict.patch).ok().map(|patch| STANDARD.encode(patch));
+            response.patch = Some(STANDARD.encode(to_json(&verdict.patch, verdict.patch.0.len() * 256)));
         }
         (Mode::Enforce | Mode::Observe, None) => (),
     }
@@ -72,7 +72,7 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    audit_annotations: BTreeMap<String, String>,
+    audit_annotations: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
@@ -84,21 +84,25 @@ struct Status {
 impl Response<'_> {
     fn into_body(self) -> Vec<u8> {
         let answer = Answer { api_version: "admission.k8s.io/v1", kind: "AdmissionReview", response: self };
-        // Strings and maps with string keys always serialise.
-        serde_json::to_vec(&answer).unwrap_or_default()
+        to_json(&answer, 1024 + answer.response.patch.as_ref().map_or(0, String::len))
     }
 }
 
+/// `value` as JSON, of about `size` bytes.
+fn to_json(value: &impl Serialize, size: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(size);
+    // Strings and maps with string keys always serialise, and writing to a Vec does not fail.
+    let _written = serde_json::to_writer(&mut text, value);
+    text
+}
+
 /// What was done, what should be known, and what would have been refused: `<webhook>/<key>` in the audit log.
-fn audit(verdict: &Verdict) -> BTreeMap<String, String> {
-    let lines = |lines: Vec<String>| printable(&lines.join("; "), AUDIT_LIMIT);
-    let done = verdict.done.iter().map(|(name, what)| format!("{name}: {what}")).collect::<Vec<_>>();
-    let notes = verdict.notes.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let refused = verdict.denied.iter().cloned().collect::<Vec<_>>();
-    [("done", done), ("notes", notes), ("refused", refused)]
+fn audit(verdict: &Verdict) -> BTreeMap<&'static str, String> {
+    let notes = verdict.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    [("done", &*verdict.done), ("notes", &notes), ("refused", verdict.denied.as_deref().unwrap_or_default())]
         .into_iter()
-        .filter(|(_, texts)| !texts.is_empty())
-        .map(|(key, texts)| (key.to_owned(), lines(texts)))
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(key, text)| (key, printable(text, AUDIT_LIMIT)))
         .collect()
 }
 
@@ -168,7 +172,7 @@ mod tests {
     fn audit_keys_are_what_the_api_server_accepts() {
         let verdict = Verdict {
             notes: vec![Note::info("n")],
-            done: vec![("c".into(), "a -> b".into())],
+            done: "c: a -> b".to_owned(),
             denied: Some("d".into()),
             ..Verdict::default()
         };

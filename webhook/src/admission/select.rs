@@ -1,6 +1,6 @@
 //! **select** — every field of a Pod that names an image. None is forgotten.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{
     Moment, Subject,
@@ -99,26 +99,30 @@ impl Field {
     /// The JSON pointer of the image inside a Pod.
     pub fn image_pointer(self) -> String {
         match self {
-            Self::Volume(index) => format!("/spec/volumes/{index}/image/reference"),
-            _ => format!("{}/image", self.entry()),
+            Self::Volume(_) => self.pointer("/image/reference"),
+            _ => self.pointer("/image"),
         }
     }
 
     /// The JSON pointer of the pull policy inside a Pod.
     pub fn policy_pointer(self) -> String {
         match self {
-            Self::Volume(index) => format!("/spec/volumes/{index}/image/pullPolicy"),
-            _ => format!("{}/imagePullPolicy", self.entry()),
+            Self::Volume(_) => self.pointer("/image/pullPolicy"),
+            _ => self.pointer("/imagePullPolicy"),
         }
     }
 
-    fn entry(self) -> String {
-        match self {
-            Self::InitContainer(index) => format!("/spec/initContainers/{index}"),
-            Self::Container(index) => format!("/spec/containers/{index}"),
-            Self::EphemeralContainer(index) => format!("/spec/ephemeralContainers/{index}"),
-            Self::Volume(index) => format!("/spec/volumes/{index}"),
-        }
+    fn pointer(self, member: &str) -> String {
+        let (list, index) = match self {
+            Self::InitContainer(index) => ("initContainers", index),
+            Self::Container(index) => ("containers", index),
+            Self::EphemeralContainer(index) => ("ephemeralContainers", index),
+            Self::Volume(index) => ("volumes", index),
+        };
+        let mut pointer = String::with_capacity("/spec/ephemeralContainers/12345/imagePullPolicy".len());
+        // Writing to a String does not fail.
+        let _written = write!(pointer, "/spec/{list}/{index}{member}");
+        pointer
     }
 }
 

@@ -1,6 +1,6 @@
 //! Image references, by the grammar of `distribution/reference`, which kubelets and runtimes use.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 
 use super::{Digest, DigestError};
 
@@ -54,12 +54,16 @@ impl Reference {
 
     /// What a registry is asked for, one text for all spellings of it: `docker.io/library/nginx:latest`, or
     /// `docker.io/library/nginx@sha256:…` where there is a digest, whatever the tag.
-    pub fn target(&self) -> String {
+    pub fn target(&self) -> Cow<'_, str> {
+        let whole = self.path > 0 && self.implied().is_empty() && self.text.starts_with(self.host());
+        if whole && self.tag.is_some() != self.digest.is_some() {
+            return Cow::Borrowed(&self.text);
+        }
         let (mark, version) = match &self.digest {
             Some(digest) => ("@", digest.as_str()),
             None => (":", self.effective_tag().unwrap_or_default()),
         };
-        [self.host(), "/", self.implied(), self.written_path(), mark, version].concat()
+        [self.host(), "/", self.implied(), self.written_path(), mark, version].concat().into()
     }
 
     /// The name as the user spelled it, without tag and digest.
@@ -87,6 +91,11 @@ impl Reference {
         &self.text
     }
 
+    /// The text exactly as the user wrote it.
+    pub fn into_string(self) -> String {
+        self.text.into()
+    }
+
     /// This reference with another digest, the name spelled as before; the tag stays if `keep_tag`.
     ///
     /// The spelling is a rule, not a courtesy: since Kubernetes 1.35 the kubelet remembers pulls by it (KEP-2535).
@@ -108,7 +117,10 @@ impl Reference {
     }
 
     fn assemble(name: &str, path: usize, tag: Option<&str>, digest: Option<Digest>) -> Self {
-        let mut text = name.to_owned();
+        let versions =
+            tag.map_or(0, |tag| tag.len() + 1) + digest.as_ref().map_or(0, |digest| digest.as_str().len() + 1);
+        let mut text = String::with_capacity(name.len() + versions);
+        text.push_str(name);
         let tag = tag.map(|tag| {
             text.push(':');
             let start = text.len();

@@ -85,7 +85,7 @@ impl Images {
     }
 
     fn find(&self, image: &Reference) -> Option<u32> {
-        self.names.find(&Full::of(image).text)
+        self.names.find(&*image.target())
     }
 
     /// The number of the entry with these names, counting one more node that has it; none where no name can be read.

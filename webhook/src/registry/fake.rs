@@ -55,10 +55,10 @@ impl Fake {
     /// If `image` is not an image.
     pub fn put(&self, image: &str, digest: &Digest) {
         let image = parsed(image);
-        let by_digest = image.pinned(digest, false).target();
+        let by_digest = image.pinned(digest, false).target().into_owned();
         self.with(|world| {
             world.images.insert(by_digest, digest.clone());
-            world.images.insert(image.target(), digest.clone());
+            world.images.insert(image.target().into_owned(), digest.clone());
         });
     }
 
@@ -67,7 +67,7 @@ impl Fake {
     /// # Panics
     /// If `image` is not an image.
     pub fn delete(&self, image: &str) {
-        self.with(|world| world.images.remove(&parsed(image).target()));
+        self.with(|world| world.images.remove(&*parsed(image).target()));
     }
 
     /// Fails every question about `image`, a tag or a digest, from now on.
@@ -75,7 +75,7 @@ impl Fake {
     /// # Panics
     /// If `image` is not an image.
     pub fn fail(&self, image: &str, error: Error) {
-        self.with(|world| world.failures.insert(parsed(image).target(), error));
+        self.with(|world| world.failures.insert(parsed(image).target().into_owned(), error));
     }
 
     /// Fails every question from now on, or no more.
@@ -106,9 +106,9 @@ impl Fake {
         let target = image.target();
         let half = self.with(|world| world.delay) / 2;
         pause(half).await;
-        let answer = self.with(|world| match world.down.as_ref().or_else(|| world.failures.get(&target)) {
+        let answer = self.with(|world| match world.down.as_ref().or_else(|| world.failures.get(&*target)) {
             Some(error) => Err(error.clone()),
-            None => world.images.get(&target).cloned().ok_or_else(|| not_found(image)),
+            None => world.images.get(&*target).cloned().ok_or_else(|| not_found(image)),
         });
         pause(half).await;
         answer
@@ -118,7 +118,7 @@ impl Fake {
 impl Resolve for Fake {
     async fn resolve(&self, image: &Reference, deadline: Instant) -> Result<Digest, Error> {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        self.with(|world| world.asked.push(image.target()));
+        self.with(|world| world.asked.push(image.target().into_owned()));
         let limit = deadline.saturating_duration_since(time::Instant::now().into_std());
         let timed_out = |_| Err(Error::TimedOut { host: image.host().to_owned(), limit });
         time::timeout(limit, self.answer(image)).await.unwrap_or_else(timed_out)

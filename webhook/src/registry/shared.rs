@@ -74,7 +74,7 @@ impl<R: Resolve> Resolve for Shared<R> {
         if let Some(digest) = self.desk.remembered(&key, arrived) {
             return Ok(digest);
         }
-        let mut told = self.join(key, image, deadline.into());
+        let mut told = self.join(key.into_owned(), image, deadline.into());
         let told = time::timeout_at(deadline.into(), told.wait_for(Option::is_some)).await;
         let told = told.map(|told| told.ok().and_then(|told| told.clone()));
         let limit = deadline.saturating_duration_since(arrived.into_std());

@@ -1,6 +1,9 @@
 //! Labels and annotations: what Berth leaves on a Pod for people, merged with what is there.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use json_patch::PatchOperation;
 use serde_json::{Value, json, value::RawValue};
@@ -10,9 +13,9 @@ use crate::admission::{decode, note::Note};
 
 /// What is to be written.
 #[derive(Debug, Default)]
-pub(super) struct Metadata {
+pub(super) struct Metadata<'a> {
     labels: Vec<&'static str>,
-    originals: Vec<(String, String)>,
+    originals: Vec<(&'a str, &'a str)>,
     notes: Vec<String>,
 }
 
@@ -23,15 +26,15 @@ pub(super) const ORIGINAL_IMAGES: &str = "berth.dev/original-images";
 /// A person should look at this Pod.
 pub(super) const ATTENTION: &str = "berth.dev/attention";
 
-impl Metadata {
+impl<'a> Metadata<'a> {
     /// A label that is `true`.
     pub(super) fn label(&mut self, key: &'static str) {
         self.labels.push(key);
     }
 
     /// The container or volume `name` had `image`.
-    pub(super) fn replaced(&mut self, name: &str, image: &str) {
-        self.originals.push((name.to_owned(), image.to_owned()));
+    pub(super) fn replaced(&mut self, name: &'a str, image: &'a str) {
+        self.originals.push((name, image));
     }
 
     /// What people should know.
@@ -110,13 +113,11 @@ fn with_lines(present: Option<&str>, notes: &[String]) -> Option<String> {
 }
 
 /// The map that stands there, and `images` where their container is not in it: the first one is the original.
-fn with_images(present: Option<&str>, images: Vec<(String, String)>) -> Option<String> {
-    let mut map: serde_json::Map<String, Value> =
-        present.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    for (name, image) in images {
-        map.entry(name).or_insert(Value::String(image));
-    }
-    let text = Value::Object(map).to_string();
+fn with_images<'a>(present: Option<&'a str>, images: Vec<(&'a str, &'a str)>) -> Option<String> {
+    let there: Option<BTreeMap<&str, &str>> = present.and_then(|text| serde_json::from_str(text).ok());
+    let mut map: BTreeMap<&str, &str> = images.into_iter().collect();
+    map.extend(there.into_iter().flatten());
+    let text = serde_json::to_string(&map).ok()?;
     (text.len() <= ORIGINALS_LIMIT && present != Some(&text)).then_some(text)
 }
 
@@ -133,7 +134,7 @@ mod tests {
     use super::*;
 
     /// The metadata after writing, twice: the second time must yield no operation.
-    fn written(before: Value, fill: impl Fn(&mut Metadata)) -> Value {
+    fn written(before: Value, fill: impl Fn(&mut Metadata<'static>)) -> Value {
         let mut pod = json!({ "metadata": before });
         for round in 0..2 {
             let mut operations = Vec::new();
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn parents_are_created_and_neighbours_kept() {
-        let fill = |metadata: &mut Metadata| metadata.note(&[Note::attention("look")]);
+        let fill = |metadata: &mut Metadata<'_>| metadata.note(&[Note::attention("look")]);
         let expected = json!({"annotations": {NOTES: "look"}, "labels": {ATTENTION: "true"}});
         assert_eq!(written(json!({}), fill), expected);
         assert_eq!(written(json!({"annotations": null, "labels": {}}), fill), expected);
@@ -186,7 +187,8 @@ mod tests {
         let full = json!({"annotations": {"big": "x".repeat(ANNOTATIONS_LIMIT)}});
         let after = written(full, |metadata| metadata.replaced("c", "nginx"));
         assert!(after["annotations"].get(ORIGINAL_IMAGES).is_none());
-        let after = written(json!({}), |metadata| metadata.replaced("c", &"x".repeat(ORIGINALS_LIMIT)));
+        let after =
+            written(json!({}), |metadata| metadata.replaced("c", Box::leak("x".repeat(ORIGINALS_LIMIT).into())));
         assert!(after.get("annotations").is_none());
     }
 }
