@@ -18,10 +18,8 @@ pub type Answer = Option<Result<Digest, Error>>;
 /// Where mirrors are to be asked afterwards, half of the time is left for them.
 pub async fn pin<R: Resolve>(registry: &R, plans: &[Plan<'_>], deadline: Instant) -> Vec<Answer> {
     let asked = |plan: &Plan<'_>| plan.asks() && plan.detour.asks_source();
-    let until = match plans.iter().any(|plan| asked(plan) && plan.detour.asks_mirror()) {
-        true => share(deadline, 2),
-        false => deadline,
-    };
+    let mirrors_follow = plans.iter().any(|plan| asked(plan) && plan.detour.asks_mirror());
+    let until = if mirrors_follow { share(deadline, 2) } else { deadline };
     let questions = plans.iter().map(|plan| {
         let image = plan.image()?;
         (asked(plan) && image.digest().is_none()).then_some((image, ()))

@@ -88,7 +88,7 @@ impl<'a> Texts<'a> {
             return;
         }
         for (key, text) in entries {
-            operations.push(add(&format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), json!(text)));
+            operations.push(add(format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), json!(text)));
         }
     }
 }
