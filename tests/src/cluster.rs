@@ -63,6 +63,11 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// The kubectl of the cluster's version.
+    pub fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// A folder for files that should end with the cluster, and be kept with its logs when a test fails.
     pub fn folder(&self) -> &Folder {
         &self.folder

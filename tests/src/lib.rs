@@ -8,6 +8,8 @@ pub mod berth;
 pub mod oracle;
 pub mod registry;
 
+pub mod demo;
+
 pub mod pki;
 pub mod processes;
 pub mod programs;

@@ -24,7 +24,9 @@ fn build() -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let (messages, errors) = (NamedTempFile::new()?, NamedTempFile::new()?);
     let mut build = Command::new(cargo)
-        .args(["build", "--package", "berth", "--bin", "berth", "--message-format", "json", "--profile"])
+        // Both packages, so that the dependencies have the features with which the demo was built, and are not built anew.
+        .args(["build", "--package", "berth", "--package", "berth-tests", "--bin", "berth"])
+        .args(["--message-format", "json", "--profile"])
         .arg(profile()?)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdout(messages.reopen()?)

@@ -34,6 +34,16 @@ impl Node {
         }
     }
 
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of each image that it lists.
+    pub fn images(&self) -> &[Vec<String>] {
+        &self.images
+    }
+
     /// Lists one more image, by `names` as the kubelet would write them: digests first, then tags, all normalised.
     #[must_use]
     pub fn image(mut self, names: &[&str]) -> Self {
