@@ -35,7 +35,7 @@ pub struct Config {
     pub mirror: Mirror,
     /// Which Pods go where their image already is.
     pub place: Place,
-    /// Registries that need more to be said than their name.
+    /// Registries that need more to be said than their name; of those that cover a host the first counts.
     pub registries: Vec<Registry>,
     /// Docker configuration files with credentials, asked in this order.
     pub credentials: Vec<PathBuf>,
@@ -56,7 +56,7 @@ impl Config {
             file
         };
         let mut hosts = Vec::new();
-        let config = Self {
+        let mut config = Self {
             pin: Pin::read(root.section("pin"), profile),
             mirror: Mirror::read(root.section("mirror")),
             place: Place::read(root.section("place"), profile),
@@ -67,6 +67,7 @@ impl Config {
             limits: Limits::read(root.section("limits")),
         };
         root.finish();
+        config.registries.sort_by_key(Registry::specificity);
         config
     }
 }

@@ -1,6 +1,6 @@
 //! `registries:` — what Berth must know of a registry besides its name.
 
-use std::path::PathBuf;
+use std::{cmp::Reverse, path::PathBuf};
 
 use http::Uri;
 
@@ -45,6 +45,11 @@ impl Registry {
         known.extend(host.iter().map(|host| (host.clone(), section.place_of("host").line())));
         section.finish();
         Some(Self { host: host?, endpoint, ca_file, insecure_skip_verify })
+    }
+
+    /// Sorts the more specific host first: a host itself before patterns, a longer pattern before a shorter one.
+    pub(super) fn specificity(&self) -> impl Ord + use<> {
+        (self.host.starts_with('*'), Reverse(self.host.len()))
     }
 
     /// Whether this entry is about `host`, compared exactly or, with `*.`, by whole labels.
