@@ -81,9 +81,9 @@ async fn its_own_pods_are_admitted() {
 #[tokio::test]
 async fn the_webhook_reads_and_writes_nothing() {
     let none: &[&str] = &[];
-    let everywhere = ["nodes get list watch", "namespaces get list watch"];
+    let everywhere = ["nodes list watch", "namespaces list watch"];
     check_rights("berth-webhook", "default", &everywhere).await.unwrap();
-    check_rights("berth-webhook", SYSTEM, &["leases/berth-controller get list watch", everywhere[0], everywhere[1]])
+    check_rights("berth-webhook", SYSTEM, &["leases/berth-controller list watch", everywhere[0], everywhere[1]])
         .await
         .unwrap();
     check_rights("default", SYSTEM, none).await.unwrap();
