@@ -1,14 +1,17 @@
 //! What registries say: the one seam towards them, and the client behind it.
 //!
 //! [`Resolve`] is the question of a review. [`Shared`] joins equal questions, [`Client`] asks them over HTTP,
-//! and [`Fake`] answers in tests; client and fake pass the same conformance suite.
+//! and [`Fake`] answers in tests; client and fake pass the same [`conformance`] suite.
 
 mod answer;
 mod challenge;
 mod client;
+#[doc(hidden)]
+pub mod conformance;
 mod credentials;
 mod egress;
 mod fake;
+mod question;
 mod shared;
 mod token;
 mod upstream;
@@ -100,6 +103,22 @@ impl Error {
             | Self::TimedOut { .. }
             | Self::Untrusted { .. } => Word::Silent,
         }
+    }
+
+    fn not_found(image: &Reference) -> Self {
+        Self::NotFound { host: image.host().to_owned(), image: image.to_string() }
+    }
+
+    fn refused(image: &Reference, anonymous: bool) -> Self {
+        Self::Refused { host: image.host().to_owned(), image: image.to_string(), anonymous }
+    }
+
+    fn unreachable(image: &Reference, reason: String) -> Self {
+        Self::Unreachable { host: image.host().to_owned(), reason }
+    }
+
+    fn timed_out(image: &Reference, limit: Duration) -> Self {
+        Self::TimedOut { host: image.host().to_owned(), limit }
     }
 }
 

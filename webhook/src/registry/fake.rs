@@ -108,7 +108,7 @@ impl Fake {
         pause(half).await;
         let answer = self.with(|world| match world.down.as_ref().or_else(|| world.failures.get(&*target)) {
             Some(error) => Err(error.clone()),
-            None => world.images.get(&*target).cloned().ok_or_else(|| not_found(image)),
+            None => world.images.get(&*target).cloned().ok_or_else(|| Error::not_found(image)),
         });
         pause(half).await;
         answer
@@ -120,8 +120,11 @@ impl Resolve for Fake {
         self.questions.fetch_add(1, Ordering::Relaxed);
         self.with(|world| world.asked.push(image.target().into_owned()));
         let limit = deadline.saturating_duration_since(time::Instant::now().into_std());
-        let timed_out = |_| Err(Error::TimedOut { host: image.host().to_owned(), limit });
-        time::timeout(limit, self.answer(image)).await.unwrap_or_else(timed_out)
+        let timed_out = || Err(Error::timed_out(image, limit));
+        if limit.is_zero() {
+            return timed_out();
+        }
+        time::timeout(limit, self.answer(image)).await.unwrap_or_else(|_| timed_out())
     }
 }
 
@@ -131,11 +134,37 @@ async fn pause(duration: Duration) {
     }
 }
 
-fn not_found(image: &Reference) -> Error {
-    Error::NotFound { host: image.host().to_owned(), image: image.to_string() }
-}
-
 #[expect(clippy::expect_used, reason = "a test that names no image is wrong")]
 fn parsed(image: &str) -> Reference {
     image.parse().expect("an image")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Shared, conformance};
+
+    impl conformance::World for Fake {
+        async fn push(&self, image: &str) -> Digest {
+            self.push(image)
+        }
+
+        async fn delete(&self, image: &str) {
+            self.delete(image);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conforms() {
+        let fake = Fake::new();
+        fake.delay(Duration::from_millis(10));
+        conformance::check(&fake, &fake, "reg.example").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conforms_with_shared_questions() {
+        let shared = Shared::new(Fake::new(), Duration::ZERO);
+        shared.inner().delay(Duration::from_millis(10));
+        conformance::check(&shared, shared.inner(), "reg.example").await;
+    }
 }

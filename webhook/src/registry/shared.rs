@@ -74,11 +74,14 @@ impl<R: Resolve> Resolve for Shared<R> {
         if let Some(digest) = self.desk.remembered(&key, arrived) {
             return Ok(digest);
         }
+        let limit = deadline.saturating_duration_since(arrived.into_std());
+        let timed_out = || Err(Error::timed_out(image, limit));
+        if limit.is_zero() {
+            return timed_out();
+        }
         let mut told = self.join(key.into_owned(), image, deadline.into());
         let told = time::timeout_at(deadline.into(), told.wait_for(Option::is_some)).await;
-        let told = told.map(|told| told.ok().and_then(|told| told.clone()));
-        let limit = deadline.saturating_duration_since(arrived.into_std());
-        told.ok().flatten().unwrap_or_else(|| Err(Error::TimedOut { host: image.host().to_owned(), limit }))
+        told.ok().and_then(Result::ok).and_then(|told| told.clone()).unwrap_or_else(timed_out)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a registry is reached, and by which HTTP client: one client per kind of TLS, never per credential.
 
-use std::{fs, path::PathBuf};
+use std::{error::Error as _, fs, path::PathBuf};
 
 use reqwest::{Certificate, ClientBuilder, Url, redirect};
 
@@ -40,7 +40,10 @@ impl Upstreams {
         for registry in registries {
             let endpoint = registry.endpoint.as_deref().map(parse_endpoint).transpose()?;
             let http = if registry.ca_file.is_some() || registry.insecure_skip_verify {
-                build(special(registry)?)?
+                build(special(registry)?).map_err(|error| match &registry.ca_file {
+                    Some(file) => ClientError::CaBroken { file: file.clone() }, // certificates are parsed only here
+                    None => error,
+                })?
             } else {
                 open.clone()
             };
@@ -123,7 +126,16 @@ fn special(registry: &config::Registry) -> Result<ClientBuilder, ClientError> {
 }
 
 fn build(builder: ClientBuilder) -> Result<reqwest::Client, ClientError> {
-    builder.build().map_err(|error| ClientError::Tls { reason: super::client::cause(&error) })
+    builder.build().map_err(|error| ClientError::Tls { reason: cause(&error) })
+}
+
+/// The innermost cause of a failed request, in words: what is above it says only that the request failed, and where to.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if error.source().is_none() { "the request failed".to_owned() } else { cause.to_string() }
 }
 
 /// Why there is no client.

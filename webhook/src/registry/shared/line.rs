@@ -127,5 +127,5 @@ impl<R: Resolve> Line<R> {
 }
 
 fn panicked(image: &Reference) -> Error {
-    Error::Unreachable { host: image.host().to_owned(), reason: "a mistake in Berth ended the question".to_owned() }
+    Error::unreachable(image, "a mistake in Berth ended the question".to_owned())
 }
