@@ -192,7 +192,7 @@ fn explains_wrong_limits() {
 #[test]
 fn the_most_specific_registry_stands_first() {
     let hosts = ["*.b.example", "x.a.b.example", "*.a.b.example", "localhost:5000"];
-    let entries: String = hosts.iter().map(|host| format!("- host: '{host}'\n")).collect();
+    let entries = hosts.map(|host| format!("- host: '{host}'\n")).concat();
     let registries = good(&format!("registries:\n{entries}")).registries;
     let sorted: Vec<_> = registries.iter().map(|registry| registry.host.as_str()).collect();
     assert_eq!(sorted, ["localhost:5000", "x.a.b.example", "*.a.b.example", "*.b.example"]);
