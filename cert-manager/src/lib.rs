@@ -1,7 +1,7 @@
 //! Issues the certificates that a Kubernetes webhook serves with, and verifies them as an API server would.
 //!
 //! An [`Authority`] is one CA for all replicas. It signs [`Leaf`]s for the names by which the API server calls the
-//! webhook's Service ([`service_names`]). Nothing is used before [`verify`] has accepted it against the published
+//! webhook's Service ([`service_names`]). Nothing is used before [`verify()`] has accepted it against the published
 //! bundle. Everything here is data to data: the time is an argument, and nothing is stored or sent.
 //!
 //! ```
