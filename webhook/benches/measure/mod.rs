@@ -1,5 +1,7 @@
 //! What all benches print: ratios and counts, which repeat, instead of times, which do not.
 
+#![allow(dead_code, reason = "no bench needs all of it")]
+
 use std::{env, path::Path, process::Command};
 
 /// Prints one line: what was measured, what came out, and what it must not exceed.
