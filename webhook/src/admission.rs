@@ -94,6 +94,8 @@ pub struct Verdict {
     pub notes: Vec<Note>,
     /// What was done to which container or volume, for the audit log: `web: nginx -> nginx@sha256:…; …`.
     pub done: String,
+    /// Where the Pod can run; in a template only told, not part of the patch.
+    pub placement: Placement,
     /// Why the Pod is refused.
     pub denied: Option<String>,
     /// It was none of Berth's business, or a tenant's wish that it be left alone.

@@ -64,6 +64,11 @@ impl Manifest {
         self.documents.iter().map(|document| &document.value)
     }
 
+    /// A part of a document, from 0.
+    pub fn value(&self, document: usize, path: &[String]) -> Option<&Value> {
+        pods::at(&self.documents.get(document)?.value, path)
+    }
+
     /// The Pods and Pod templates, in order.
     pub fn subjects(&self) -> Vec<Subject> {
         self.values().enumerate().flat_map(|(index, value)| pods::find(index, value)).collect()

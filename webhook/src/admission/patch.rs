@@ -34,8 +34,8 @@ pub fn patch(
             metadata.label(label);
         }
     }
-    verdict.denied = verdict.denied.or(placement.deny);
-    verdict.notes.extend(placement.notes);
+    verdict.denied = verdict.denied.or_else(|| placement.deny.clone());
+    verdict.notes.extend(placement.notes.iter().cloned());
     if subject.moment == Moment::Create {
         metadata.note(&verdict.notes);
         metadata.write(&subject.pod.metadata, &mut verdict.patch.0);
@@ -43,6 +43,7 @@ pub fn patch(
     if verdict.denied.is_some() {
         verdict.patch.0.clear();
     }
+    verdict.placement = placement;
     verdict
 }
 

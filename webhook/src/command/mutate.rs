@@ -1,14 +1,154 @@
-//! `berth mutate`: what would happen to the Pods in a manifest.
+//! `berth mutate`: read → nodes → decide → show. The decision is the review's own.
 
-use anyhow::anyhow;
+mod decide;
+mod nodes;
+mod report;
+mod show;
 
+use std::{
+    env, fs,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+
+use self::{nodes::Cluster, show::Format};
 use super::{Failure, Outcome};
+use crate::{
+    admission::App,
+    config::{self, Config},
+    manifest::Manifest,
+    nodes::Heartbeat,
+    registry::{Client, Shared},
+    telemetry::Metrics,
+};
 
 /// Show what would happen to the Pods and Pod templates in a manifest.
+///
+/// In templates images and pull policies are written, and where the Pods could run is only told: that is a fact of the
+/// moment, and does not belong in a file. As YAML only the bytes of images and pull policies change; a Pod's affinity
+/// and annotations are shown by the outputs json and patch.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
-
-/// Writes the result to standard output.
-pub async fn run(_args: Args) -> Result<Outcome, Failure> {
-    Err(Failure::Unavailable(anyhow!("not written yet")))
+pub struct Args {
+    /// The manifest, in YAML or JSON; `-` reads standard input.
+    #[arg(short, long, value_name = "FILE")]
+    filename: PathBuf,
+    /// What is written to standard output.
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+    /// The configuration; without it, production's defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The nodes: what `kubectl get nodes -o json` says. Without it, the nodes of the current kubeconfig's cluster.
+    #[arg(long, value_name = "FILE", conflicts_with = "without_cluster")]
+    nodes: Option<PathBuf>,
+    /// Ask no cluster: then images are not compared with what nodes hold.
+    #[arg(long)]
+    without_cluster: bool,
 }
+
+/// Writes the result to standard output, and what people should know to standard error.
+pub async fn run(args: Args) -> Result<Outcome, Failure> {
+    let name = if is_stdin(&args.filename) { "stdin".to_owned() } else { args.filename.display().to_string() };
+    let bytes = read(&args.filename).map_err(Failure::Usage)?;
+    let manifest = Manifest::parse(bytes).map_err(|error| Failure::Usage(anyhow!("{name}:{error}")))?;
+    let config = configuration(args.config.as_deref())?;
+    let subjects = manifest.subjects();
+    if subjects.is_empty() {
+        say(&format!("{name}: no Pod and no Pod template"));
+    }
+    let cluster = match (&args.nodes, args.without_cluster || subjects.is_empty()) {
+        (Some(file), _) => nodes::read(file, config.place.list_limit).map_err(Failure::Usage)?,
+        (None, true) => Cluster::default(),
+        (None, false) => nodes::ask(config.place.list_limit).await.unwrap_or_else(|error| {
+            say(&format!("no cluster answered, so images are not compared with what nodes hold: {error:#}"));
+            Cluster::default()
+        }),
+    };
+
+    let app = app(config, &cluster).map_err(Failure::Usage)?;
+    let decided = decide::all(&app, &manifest, subjects, &cluster.namespace).await;
+    app.registry.finished().await;
+    let decided = decided.map_err(|error| Failure::Usage(anyhow!("{name}:{error}")))?;
+
+    let rewritten = manifest.rewrite(&decide::changes(&manifest, &decided));
+    for line in report::lines(&decided, args.output, &rewritten) {
+        say(&line);
+    }
+    let text = match args.output {
+        Format::Yaml => rewritten.text,
+        Format::Diff if has_colour() => show::painted(&manifest.diff(&name, &rewritten)),
+        Format::Diff => manifest.diff(&name, &rewritten),
+        Format::Json => show::json(&manifest, &decided),
+        Format::Patch => show::patches(&decided),
+    };
+    print(&text).context("standard output").map_err(Failure::Unavailable)?;
+    let denied = decided.iter().any(|decided| decided.verdict.denied.is_some());
+    Ok(if denied { Outcome::Found } else { Outcome::Done })
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if !is_stdin(file) {
+        return fs::read(file).with_context(|| format!("{} cannot be read", file.display()));
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).context("standard input cannot be read")?;
+    Ok(bytes)
+}
+
+fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
+    let Some(file) = file else { return Ok(Config::default()) };
+    let (config, warnings) = config::load(file).map_err(|error| Failure::Usage(anyhow!(error)))?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    Ok(config)
+}
+
+/// The webhook's own, as if it ran in this cluster together with a controller.
+fn app(config: Config, cluster: &Cluster) -> anyhow::Result<App<Shared<Client>>> {
+    let metrics = Arc::new(Metrics::new(&config));
+    // One run is one moment: an image that stands in several places gets one digest.
+    let registry = Shared::new(Client::new(&config, Arc::clone(&metrics))?, config.pin.max_age.max(ONE_RUN));
+    Ok(App {
+        config: Arc::new(config),
+        registry,
+        nodes: cluster.nodes.clone(),
+        namespaces: None,
+        controller: Some(Arc::new(Heartbeat)),
+        own_namespace: OWN_NAMESPACE.to_owned(),
+        metrics,
+    })
+}
+
+/// Whether standard output is a terminal, and its owner has nothing against colours (<https://no-color.org>).
+fn has_colour() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Tells people something, apart from the result.
+fn say(line: &str) {
+    // A closed standard error leaves nobody to tell.
+    let _unheard = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes the result. Whoever reads it may stop, as `head` does.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Longer than any run lasts.
+const ONE_RUN: Duration = Duration::from_secs(3600);
+/// Where the manifests install Berth.
+const OWN_NAMESPACE: &str = "berth-system";

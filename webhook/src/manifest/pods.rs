@@ -23,6 +23,13 @@ pub struct Subject {
     pub template: bool,
 }
 
+impl Subject {
+    /// The Pod or the template in its document.
+    pub fn pod_in<'v>(&self, document: &'v mut Value) -> Option<&'v mut Value> {
+        at_mut(document, &self.pod)
+    }
+}
+
 /// The Pods and Pod templates of a document, lists included, in order.
 pub(super) fn find(document: usize, value: &Value) -> Vec<Subject> {
     let mut found = Vec::new();
