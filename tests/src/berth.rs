@@ -6,15 +6,17 @@ mod manifests;
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use berth_cert_manager::{Authority, Leaf, service_names};
 use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::sleep;
 
-use self::manifests::Manifests;
+use self::manifests::{Manifests, Server};
 use crate::{
     cluster::{Cluster, free_port},
     processes::{Folder, Process},
@@ -55,16 +57,17 @@ impl Webhook {
         manifests.apply_rights(cluster).await?;
         let folder = Folder::new("webhook")?;
         let (review, status) = (free_port()?, free_port()?);
-        let identity = cluster.authority().server(&["127.0.0.1", "localhost", options.host])?;
+        let (bundle, leaf) = certificates(options.host)?;
         let mut command = berth(cluster, "webhook", &folder, options.configuration).await?;
         command.arg("--listen").arg(address(review)).arg("--status-listen").arg(address(status));
-        command.arg("--tls-cert").arg(folder.write("tls.crt", identity.certificate)?);
-        command.arg("--tls-key").arg(folder.write("tls.key", identity.key)?);
+        command.arg("--tls-cert").arg(folder.write("tls.crt", leaf.certificate_pem)?);
+        command.arg("--tls-key").arg(folder.write("tls.key", leaf.key_pem)?);
         command.args(options.without_cluster.then_some("--without-cluster"));
         let process = Process::spawn("webhook", &command, folder.path())?;
         let mut webhook = Self { process, status: format!("http://{}", address(status)), folder };
         webhook.ready().await?;
-        manifests.register(cluster, &format!("https://{}:{review}", options.host), options.only).await?;
+        let server = Server { url: format!("https://{}:{review}", options.host), bundle };
+        manifests.register(cluster, &server, options.only).await?;
         webhook.called(cluster, options.only).await?;
         Ok(webhook)
     }
@@ -189,6 +192,14 @@ async fn berth(cluster: &Cluster, subcommand: &str, folder: &Folder, configurati
     Ok(command)
 }
 
+/// A `caBundle`, and a certificate for `host`, as Berth issues them.
+fn certificates(host: &str) -> anyhow::Result<(String, Leaf)> {
+    let now = SystemTime::now();
+    let authority = Authority::issue("berth-tests", now, LIFETIME)?;
+    let names = [service_names("berth-webhook", "berth-system"), vec![host.to_owned()]].concat();
+    Ok((BASE64.encode(authority.certificate_pem()), authority.issue_leaf(&names, now, LIFETIME)?))
+}
+
 /// Waits until `process` has ended, and says how.
 async fn ended(process: &mut Process) -> anyhow::Result<anyhow::Error> {
     loop {
@@ -205,6 +216,8 @@ fn address(port: u16) -> String {
 
 /// A label of namespaces that only one webhook of a test is registered for.
 pub const ONLY: &str = "berth-tests/only";
+/// Of the certificates.
+const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const CALLED_LIMIT: Duration = Duration::from_secs(15);
 /// The longest drain, and a little.

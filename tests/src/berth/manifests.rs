@@ -13,6 +13,14 @@ pub(super) struct Manifests {
     objects: Vec<Value>,
 }
 
+/// Where the webhook is reached instead of through its Service.
+pub(super) struct Server {
+    /// Scheme, host and port.
+    pub(super) url: String,
+    /// The authorities that its certificate is verified against, PEM in base64.
+    pub(super) bundle: String,
+}
+
 impl Manifests {
     /// Renders them by `kubectl kustomize`.
     pub(super) async fn read(cluster: &Cluster) -> anyhow::Result<Self> {
@@ -35,17 +43,17 @@ impl Manifests {
         Ok(())
     }
 
-    /// Applies the webhook configuration, for the process at `server` (scheme, host, port).
-    pub(super) async fn register(&self, cluster: &Cluster, server: &str, only: Option<&str>) -> anyhow::Result<()> {
+    /// Applies the webhook configuration, for the process at `server`.
+    pub(super) async fn register(&self, cluster: &Cluster, server: &Server, only: Option<&str>) -> anyhow::Result<()> {
         let shipped = self.objects.iter().find(|object| kind(object) == "MutatingWebhookConfiguration");
         let mut configuration = shipped.context("manifests/base has no webhook configuration")?.clone();
         let webhooks = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
         for webhook in webhooks.context("a webhook configuration has webhooks")? {
             let path = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).unwrap_or_default();
-            let url = [server, path].concat();
+            let url = [&server.url, path].concat();
             // A call that fails must fail the test, not admit the Pod as it is.
             let mut changes = json!({
-                "clientConfig": { "service": null, "url": url, "caBundle": cluster.authority().bundle() },
+                "clientConfig": { "service": null, "url": url, "caBundle": server.bundle },
                 "failurePolicy": "Fail",
             });
             if let (Some(only), Some(changes)) = (only, changes.as_object_mut()) {
