@@ -45,6 +45,7 @@ fn inline(value: &Value) -> Option<String> {
             let items: Vec<_> = items.iter().filter_map(inline).collect();
             Some(format!("[{}]", items.join(", ")))
         }
+        Value::String(text) if text.contains('"') && !text.contains(['\'', '\n']) => Some(format!("'{text}'")),
         Value::Object(fields) if !fields.is_empty() => None,
         Value::Array(_) => None,
         other => Some(other.to_string()),
@@ -72,7 +73,7 @@ mod tests {
         let value = json!({
             "spec": {
                 "terms": [{ "key": "hostname", "values": ["a", "b"] }, { "key": "other", "values": [] }],
-                "text": "yes", "number": 1, "sentence": "app: it waits", "image": "x:v1@sha256:ab", "empty": {},
+                "text": "yes", "number": 1, "sentence": "app: it waits", "quotes": "say \"x\"", "image": "x:v1@sha256:ab", "empty": {},
             },
         });
         let want = "\
@@ -80,6 +81,7 @@ spec:
   empty: {}
   image: x:v1@sha256:ab
   number: 1
+  quotes: 'say \"x\"'
   sentence: \"app: it waits\"
   terms:
   - key: hostname
