@@ -77,3 +77,44 @@ pub struct DigestError {
     /// The text, as given.
     pub text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, good: bool) {
+        let parsed: Result<Digest, _> = text.parse();
+        assert_eq!(parsed.as_ref().map(Digest::as_str).ok(), good.then_some(text), "text: {text:?}");
+    }
+
+    #[test]
+    fn a_digest_is_its_algorithm_and_all_its_digits_in_lower_case() {
+        check(&format!("sha256:{}", "a".repeat(64)), true);
+        check(&format!("sha384:{}", "0".repeat(96)), true);
+        check(&format!("sha512:{}", "f".repeat(128)), true);
+        check(&format!("sha256:{}", "a".repeat(63)), false);
+        check(&format!("sha256:{}", "a".repeat(65)), false);
+        check(&format!("sha256:{}", "A".repeat(64)), false);
+        check(&format!("sha256:{}", "g".repeat(64)), false);
+        check(&format!("SHA256:{}", "a".repeat(64)), false);
+        check(&format!("md5:{}", "a".repeat(32)), false);
+        check(&format!("sha256:{}\n", "a".repeat(64)), false);
+        check(&"a".repeat(64), false);
+        check("sha256:", false);
+        check("", false);
+    }
+
+    /// # Source
+    /// FIPS 180-4, the example of one block.
+    #[test]
+    fn content_has_the_digest_that_everybody_computes() {
+        let abc = Digest::of(b"abc");
+        assert_eq!(abc.as_str(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let sha384 =
+            "sha384:cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7";
+        assert!(abc.is_of(b"abc") && !abc.is_of(b"abd"));
+        assert!(sha384.parse::<Digest>().unwrap().is_of(b"abc"));
+        assert_eq!(abc.algorithm(), "sha256");
+    }
+}

@@ -67,3 +67,65 @@ pub struct PatternError {
     /// The text, as given.
     pub text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, text: &str, want: bool) {
+        assert_eq!(pattern.parse::<Pattern>().unwrap().matches(text), want, "pattern: {pattern}, text: {text}");
+    }
+
+    #[test]
+    fn a_pattern_matches_the_whole_text() {
+        check("latest", "latest", true);
+        check("latest", "latest2", false);
+        check("late", "latest", false);
+        check("*", "", true);
+        check("*", "anything", true);
+        check("v?", "v1", true);
+        check("v?", "v", false);
+        check("v?", "v12", false);
+        check("*:tilt-*", "petstore:tilt-a03b", true);
+        check("localhost/*", "localhost/a/b", true);
+        check("a*b*c", "a-b-b-c", true);
+        check("a*b*c", "a-b-b", false);
+        check("**", "x", true);
+        check("*a", "aaab", false);
+    }
+
+    #[test]
+    fn a_pattern_has_characters_and_no_spaces() {
+        for text in ["", " ", "a b", "a\tb", "a\n"] {
+            assert_eq!(text.parse::<Pattern>(), Err(PatternError { text: text.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        check(&"a*".repeat(50), &"a".repeat(10_000), true);
+        check(&("a*".repeat(50) + "b"), &"a".repeat(10_000), false);
+    }
+
+    /// The obvious way, which takes exponential time.
+    fn obvious(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            ([b'*', rest @ ..], _) => (0..=text.len()).any(|taken| obvious(rest, &text[taken..])),
+            ([b'?', pattern @ ..], [_, text @ ..]) => obvious(pattern, text),
+            ([mark, pattern @ ..], [byte, text @ ..]) if mark == byte => obvious(pattern, text),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn greedy_is_right(pattern in "[ab*?]{1,8}", text in "[ab]{0,10}") {
+            let want = obvious(pattern.as_bytes(), text.as_bytes());
+            prop_assert_eq!(pattern.parse::<Pattern>().unwrap().matches(&text), want);
+        }
+    }
+}

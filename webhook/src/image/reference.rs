@@ -158,7 +158,7 @@ impl FromStr for Reference {
         if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ParseError::UpperCase { text: text.to_owned() });
         }
-        if !path.split('/').all(is_component) || (host.is_none() && is_hexadecimal_id(name)) {
+        if !path.split('/').all(is_component) || is_hexadecimal_id(text) {
             return Err(invalid());
         }
         let reference = Self::assemble(name, name.len() - path.len(), tag, digest);
@@ -226,9 +226,9 @@ fn is_tag(tag: &str) -> bool {
     first && tag.len() <= TAG_LIMIT && tag.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
-/// A bare image ID is no name: 64 hexadecimal digits.
-fn is_hexadecimal_id(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+/// A bare image ID is no reference: 64 hexadecimal digits and nothing else.
+fn is_hexadecimal_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// A text that is no image reference.
@@ -262,3 +262,6 @@ pub enum ParseError {
 const REPOSITORY_LIMIT: usize = 255;
 /// Characters of a tag. Source: the same grammar.
 const TAG_LIMIT: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,67 @@ pub enum ClientError {
 const DOCKER_HUB: &str = "registry-1.docker.io";
 /// Idle connections that are kept per registry.
 const IDLE_CONNECTIONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Reference;
+
+    /// Which host `image` would be asked at.
+    fn asked(upstreams: &Upstreams, image: &str) -> Result<String, String> {
+        let image: Reference = image.parse().map_err(|error: crate::image::ParseError| error.to_string())?;
+        let upstream = upstreams.of(image.host()).map_err(|refusal| refusal.to_string())?;
+        Ok(upstream.endpoint.origin().ascii_serialization())
+    }
+
+    fn entry(host: &str, endpoint: Option<&str>) -> config::Registry {
+        let endpoint = endpoint.map(str::to_owned);
+        config::Registry { host: host.to_owned(), endpoint, ca_file: None, insecure_skip_verify: false }
+    }
+
+    #[test]
+    fn an_image_is_asked_at_the_host_that_it_names() {
+        let upstreams = Upstreams::new(&[], &[]).unwrap();
+        for (image, want) in [
+            ("nginx", "https://registry-1.docker.io"),
+            ("index.docker.io/nginx", "https://registry-1.docker.io"),
+            ("ghcr.io/app", "https://ghcr.io"),
+            ("GHCR.io/app", "https://ghcr.io"),
+            ("Foo/app", "https://foo"),
+            ("ghcr.io:443/app", "https://ghcr.io"),
+            ("8.8.8.8/app", "https://8.8.8.8"),
+            ("mirror.internal.evil.com/app", "https://mirror.internal.evil.com"),
+        ] {
+            assert_eq!(asked(&upstreams, image), Ok(want.to_owned()), "image: {image}");
+        }
+        for image in
+            ["ghcr.io:99999/app", "ghcr.io:8443/app", "[abcdef]:443/app", "[:::]/app", "1.2.3.4.5/app", "256.1.1.1/app"]
+        {
+            let told = asked(&upstreams, image);
+            assert!(told.is_err(), "image: {image}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_configured_host_is_found_exactly_or_by_whole_labels() {
+        let entries = [
+            entry("mirror.internal", Some("http://10.0.0.1:5000")),
+            entry("*.team.example", None),
+            entry("docker.io", None),
+            entry("localhost:30500", Some("http://registry.kube-system.svc:5000")),
+        ];
+        let upstreams = Upstreams::new(&entries, &[]).unwrap();
+        for (image, want) in [
+            ("mirror.internal/app", "http://10.0.0.1:5000"),
+            ("mirror.internal.evil.com/app", "https://mirror.internal.evil.com"),
+            ("evil-mirror.internal/app", "https://evil-mirror.internal"),
+            ("a.team.example/app", "https://a.team.example"),
+            ("team.example/app", "https://team.example"),
+            ("nginx", "https://registry-1.docker.io"),
+            ("localhost:30500/app", "http://registry.kube-system.svc:5000"),
+        ] {
+            assert_eq!(asked(&upstreams, image), Ok(want.to_owned()), "image: {image}");
+        }
+        assert!(asked(&upstreams, "localhost:30501/app").is_err());
+    }
+}
