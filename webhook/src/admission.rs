@@ -219,7 +219,7 @@ impl<R: Resolve> App<R> {
     /// Looks at what the nodes hold, under a short lock.
     fn with_nodes<T>(&self, look: impl FnOnce(Option<&Index>) -> T) -> T {
         match &self.nodes {
-            Some(nodes) => nodes.read(|index| look(Some(index))),
+            Some(nodes) => nodes.read(look),
             None => look(None),
         }
     }

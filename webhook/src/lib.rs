@@ -9,6 +9,7 @@ pub mod config;
 pub mod server;
 
 pub mod admission;
+mod follow;
 pub mod image;
 pub mod manifest;
 pub mod namespaces;

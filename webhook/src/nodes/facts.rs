@@ -8,6 +8,7 @@ use super::{
 
 /// What is known of a node besides its images. Texts that nodes repeat are numbers.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 pub(super) struct Facts {
     pub(super) labels: Box<[(u32, u32)]>,
     pub(super) allocatable: Box<[(u32, Quantity)]>,

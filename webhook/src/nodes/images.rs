@@ -51,6 +51,7 @@ struct Name {
 }
 
 /// The nodes of one entry that has the name that was asked for.
+#[derive(Clone, Copy)]
 pub(super) struct Holders<'a> {
     /// By number, in the order of their names.
     pub(super) nodes: &'a [u32],
@@ -104,9 +105,9 @@ impl Images {
         let known = self.entries.find(&entry).is_some();
         let number = self.entries.hold(Arc::clone(&entry), Vec::new);
         if known {
-            self.release_names(&entry)
+            self.release_names(&entry);
         } else {
-            self.link(number, &entry)
+            self.link(number, &entry);
         }
         Some(number)
     }

@@ -70,7 +70,9 @@ impl Index {
     /// An index of `nodes`.
     pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_limit: usize, now: Instant) -> Self {
         let mut index = Self::new(list_limit, now);
-        nodes.into_iter().for_each(|node| index.apply(&node));
+        for node in nodes {
+            index.apply(&node);
+        }
         index
     }
 
@@ -151,11 +153,14 @@ impl Index {
     pub fn end_list(&mut self) {
         let stale = |number: &u32| self.nodes.value(*number).round != self.round;
         let gone: Vec<u32> = self.by_name.values().copied().filter(stale).collect();
-        gone.into_iter().for_each(|number| self.remove_number(number));
+        for number in gone {
+            self.remove_number(number);
+        }
     }
 
-    /// Takes in a node, new or changed. Where its images are the same as before, nothing is done about them.
-    pub fn apply(&mut self, node: &Node) {
+    /// Takes in a node, new or changed, and says whether its images are others than before; where they are not, nothing
+    /// is done about them.
+    pub fn apply(&mut self, node: &Node) -> bool {
         let number = self.number(node.name());
         let (facts, images) = (Facts::of(node, &mut self.texts), &node.status.images);
         let tells = facts.runtime.tells();
@@ -172,9 +177,11 @@ impl Index {
         slot.round = self.round;
         std::mem::replace(&mut slot.facts, facts).release(&mut self.texts);
         let print = self.hasher.hash_one((tells, images));
-        if std::mem::replace(&mut slot.print, print) != print {
+        let changed = std::mem::replace(&mut slot.print, print) != print;
+        if changed {
             self.list(number, images, tells);
         }
+        changed
     }
 
     /// Forgets a node.

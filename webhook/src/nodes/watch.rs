@@ -1,23 +1,122 @@
-//! The watch of the nodes: the only writer of the index. (being written)
+//! The watch of the nodes: the only writer of the index.
 
-use std::sync::{PoisonError, RwLock};
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
-use super::Index;
+use kube::{
+    Api, Client,
+    runtime::watcher::{Config, Event},
+};
+use tokio::{sync::watch, time};
+use tracing::info;
+
+use super::{Index, Node};
+use crate::{
+    follow::{attentive, follow},
+    telemetry::Metrics,
+};
 
 /// What the nodes hold, now.
 #[derive(Debug)]
 pub struct Nodes {
     index: RwLock<Index>,
+    synced: AtomicBool,
+    changes: watch::Sender<()>,
 }
 
 impl Nodes {
-    /// Nodes that do not change: from a file, or in tests.
-    pub fn fixed(index: Index) -> Self {
-        Self { index: RwLock::new(index) }
+    /// Nodes that are not known yet: [`follow`](Self::follow) them. `list_limit`: see [`Index::new`].
+    pub fn new(list_limit: usize) -> Self {
+        Self {
+            index: RwLock::new(Index::new(list_limit, now())),
+            synced: false.into(),
+            changes: watch::Sender::default(),
+        }
     }
 
-    /// Looks at the index under a short lock.
-    pub fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
-        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    /// Nodes that do not change: from a file, or in tests.
+    pub fn fixed(index: Index) -> Self {
+        Self { index: RwLock::new(index), synced: true.into(), changes: watch::Sender::default() }
+    }
+
+    /// Looks at the index under a short lock; there is none until the first list is complete, because half a list looks
+    /// as if the other nodes did not exist.
+    pub fn read<T>(&self, look: impl FnOnce(Option<&Index>) -> T) -> T {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        look(self.synced().then_some(&*index))
+    }
+
+    /// Whether the first list is complete.
+    pub fn synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Tells when a node lists other images than before, or the list is complete.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Follows the nodes at the API server, for ever.
+    pub async fn follow(self: Arc<Self>, client: Client, metrics: Arc<Metrics>) {
+        let (nodes, counted) = (Arc::clone(&self), Arc::clone(&metrics));
+        let client = attentive(client, move || counted.nodes_heard(nodes.hear()));
+        let config = Config::default().page_size(PAGE);
+        follow("nodes", Api::all(client), config, &metrics, |event| self.fold(event)).await;
+    }
+
+    fn fold(&self, event: Event<Node>) {
+        let changed = self.write(|index| match event {
+            Event::Init => {
+                index.begin_list();
+                false
+            }
+            Event::InitApply(node) | Event::Apply(node) => index.apply(&node),
+            Event::Delete(node) => {
+                index.remove(node.name());
+                true
+            }
+            Event::InitDone => {
+                index.end_list();
+                self.list_complete(index);
+                true
+            }
+        });
+        if changed && self.synced() {
+            self.changes.send_replace(());
+        }
+    }
+
+    fn list_complete(&self, index: &Index) {
+        if !self.synced.swap(true, Ordering::Release) {
+            info!(nodes = index.len(), unknown = index.unknown_len(), "the first list of nodes is complete");
+        }
+    }
+
+    /// Notes that the API was heard of, and returns the number of nodes.
+    fn hear(&self) -> usize {
+        self.write(|index| {
+            index.hear(now());
+            index.len()
+        })
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// Now, by the clock that stands still where tests stop it.
+fn now() -> Instant {
+    time::Instant::now().into_std()
+}
+
+/// Nodes a page of the list: a page of them is held in memory as text, at some 30 KB each.
+const PAGE: u32 = 100;
+
+#[cfg(test)]
+mod tests;

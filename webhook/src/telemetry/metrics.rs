@@ -38,6 +38,7 @@ pub struct Metrics {
     registry_seconds: Family<Host, Histogram, fn() -> Histogram>,
     not_reviews: Counter,
     panics: Counter,
+    watch_failures: Family<Kind, Counter>,
     shed: Family<Reason, Counter>,
     body_bytes: Gauge,
     connections: Family<Port, Gauge>,
@@ -129,6 +130,11 @@ impl Metrics {
         self.nodes_heard.store(u64::try_from(since_start).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// A watch of a `kind` of object (`nodes`) broke off.
+    pub fn watch_failed(&self, kind: &'static str) {
+        self.watch_failures.get_or_create(&Kind { kind }).inc();
+    }
+
     /// A certificate is served that counts until `end`.
     pub fn certificate(&self, end: SystemTime) {
         let seconds = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -171,6 +177,7 @@ impl Default for Metrics {
             registry_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 13))),
             not_reviews: Counter::default(),
             panics: Counter::default(),
+            watch_failures: Family::default(),
             shed: Family::default(),
             body_bytes: Gauge::default(),
             connections: Family::default(),
@@ -210,6 +217,8 @@ impl Metrics {
         registry.register("build", "The version of this program", Info::new(version));
         registry.register_with_unit("bodies", "Request bodies in memory", Unit::Bytes, self.body_bytes.clone());
         registry.register("connections", "Open connections, by port", self.connections.clone());
+        let help = "Watches that broke off, by the kind of object; they are taken up again";
+        registry.register("watch_failures", help, self.watch_failures.clone());
         registry.register("nodes", "Nodes whose images are known", self.nodes.clone());
         let help = "Time since the API server last told about nodes";
         registry.register_with_unit("nodes_stale", help, Unit::Seconds, self.nodes_stale_seconds.clone());
@@ -228,6 +237,11 @@ impl Metrics {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Outcome {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Kind {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

@@ -251,7 +251,7 @@ fn a_full_list_forgets_nodes_that_are_not_in_it() {
 /// What happens to the index.
 #[derive(Clone, Debug)]
 enum Step {
-    Apply(Node),
+    Apply(Box<Node>),
     Remove(String),
     List(Vec<Node>),
 }
@@ -285,7 +285,7 @@ fn any_node() -> impl Strategy<Value = Node> {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => any_node().prop_map(Step::Apply),
+        6 => any_node().prop_map(|node| Step::Apply(Box::new(node))),
         2 => (0..6_u8).prop_map(|name| Step::Remove(format!("node-{name}"))),
         1 => prop::collection::vec(any_node(), 0..6).prop_map(Step::List),
     ]
@@ -336,7 +336,7 @@ proptest! {
             match step {
                 Step::Apply(node) => {
                     index.apply(&node);
-                    nodes.insert(node.name().to_owned(), node);
+                    nodes.insert(node.name().to_owned(), *node);
                 }
                 Step::Remove(name) => {
                     index.remove(&name);
@@ -344,7 +344,9 @@ proptest! {
                 }
                 Step::List(list) => {
                     index.begin_list();
-                    list.iter().for_each(|node| index.apply(node));
+                    for node in &list {
+                        index.apply(node);
+                    }
                     index.end_list();
                     nodes = list.into_iter().map(|node| (node.name().to_owned(), node)).collect();
                 }
@@ -362,7 +364,9 @@ proptest! {
                 prop_assert_eq!(index.get(name).unwrap().unschedulable(), node.spec.unschedulable);
             }
         }
-        nodes.keys().for_each(|name| index.remove(name));
+        for name in nodes.keys() {
+            index.remove(name);
+        }
         prop_assert_eq!(index.sizes(), [0; 5]);
     }
 }
