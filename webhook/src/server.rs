@@ -1,13 +1,14 @@
 //! Accepting, limiting, draining: connections become requests here, and nothing is decided.
 //!
 //! A [`Port`] accepts. Each connection has a task: TLS handshake ([`tls`]), then HTTP ([`connection`]) at a decent
-//! [`pace`]. [`review`] takes the body in under a global budget ([`body`]) and asks a [`review::Answer`]; [`status`]
-//! is for the kubelet and for Prometheus. [`drain`] says when a port that was told to stop may end.
+//! [`pace`]. [`review`] takes the body in under a global budget ([`body`]) and asks an [`Answer`](review::Answer); [`status`] is for
+//! the kubelet and for Prometheus. [`drain`] says when a port that was told to stop may end.
 
 pub mod body;
 pub mod connection;
 pub mod drain;
 pub mod duration;
+mod frames;
 mod newcomers;
 pub mod pace;
 pub mod readiness;

@@ -62,13 +62,13 @@ where
     };
     match protocol {
         Protocol::Http1 => {
-            let io = TokioIo::new(Paced::new(io, Some(pace)));
+            let io = TokioIo::new(Paced::http1(io, pace));
             let mut builder = http1::Builder::new();
             builder.header_read_timeout(None).max_buf_size(HTTP1_BUFFER);
             Ok(builder.serve_connection(io, service).await?)
         }
         Protocol::Http2 => {
-            let io = TokioIo::new(Paced::new(io, None));
+            let io = TokioIo::new(Paced::http2(io, Instant::now()));
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
                 .timer(TokioTimer::new())

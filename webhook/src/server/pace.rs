@@ -21,6 +21,8 @@ use tokio::{
     time::{self, Instant, Sleep},
 };
 
+use super::frames::Frames;
+
 /// What one connection is waiting for.
 #[derive(Debug)]
 pub struct Pace {
@@ -89,21 +91,58 @@ impl Pace {
     }
 }
 
-/// A connection on which reads fail when the peer is slower than its [`Pace`] allows, and writes when the peer does
-/// not read.
+/// How far a peer has come with what it is sending.
+#[derive(Debug)]
+enum Progress {
+    Http1(Arc<Pace>),
+    /// Idle connections have pings of their own; what is half-sent counts from its first byte.
+    Http2(Frames, Instant),
+}
+
+impl Progress {
+    fn bytes_came(&mut self, bytes: &[u8], now: Instant) {
+        match self {
+            Self::Http1(pace) => pace.bytes_came(now),
+            Self::Http2(frames, since) => {
+                if frames.complete() | frames.feed(bytes) {
+                    *since = now;
+                }
+            }
+        }
+    }
+
+    /// Until when the peer may stay silent.
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Http1(pace) => pace.deadline(),
+            Self::Http2(frames, since) => (!frames.complete()).then(|| *since + HEADER_LIMIT),
+        }
+    }
+}
+
+/// A connection on which reads fail when the peer is slower than its pace allows, and writes when it does not read.
 #[derive(Debug)]
 pub struct Paced<IO> {
     inner: IO,
-    pace: Option<Arc<Pace>>,
+    progress: Progress,
     silence: Alarm,
     blocked: Alarm,
     blocked_since: Option<Instant>,
 }
 
 impl<IO> Paced<IO> {
-    /// Watches `inner`. Without a pace only writes are watched: HTTP/2 has pings of its own.
-    pub fn new(inner: IO, pace: Option<Arc<Pace>>) -> Self {
-        Self { inner, pace, silence: Alarm::default(), blocked: Alarm::default(), blocked_since: None }
+    /// Watches an HTTP/1.1 connection.
+    pub fn http1(inner: IO, pace: Arc<Pace>) -> Self {
+        Self::new(inner, Progress::Http1(pace))
+    }
+
+    /// Watches an HTTP/2 connection that begins at `now`.
+    pub fn http2(inner: IO, now: Instant) -> Self {
+        Self::new(inner, Progress::Http2(Frames::new(), now))
+    }
+
+    fn new(inner: IO, progress: Progress) -> Self {
+        Self { inner, progress, silence: Alarm::default(), blocked: Alarm::default(), blocked_since: None }
     }
 
     /// Lets `written` pass, and fails where nothing could be written for too long.
@@ -123,14 +162,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.inner).poll_read(context, buffer);
-        let Some(pace) = &this.pace else { return read };
         if read.is_ready() {
-            if buffer.filled().len() > before {
-                pace.bytes_came(Instant::now());
+            if let Some(bytes @ [_, ..]) = buffer.filled().get(before..) {
+                this.progress.bytes_came(bytes, Instant::now());
             }
             return read;
         }
-        let Some(deadline) = pace.deadline() else { return Poll::Pending };
+        let Some(deadline) = this.progress.deadline() else { return Poll::Pending };
         ready!(this.silence.poll(deadline, context));
         Poll::Ready(Err(too_slow("the peer is silent")))
     }
@@ -191,7 +229,7 @@ fn too_slow(what: &'static str) -> io::Error {
 /// Go keeps idle connections for 90 s: the client must be the one who closes. A connection that was never used is in
 /// the same pool, and a first request on it is not tried again.
 const IDLE_LIMIT: Duration = Duration::from_secs(120);
-/// From the first byte of a request to the end of its header.
+/// From the first byte of a header to its end.
 const HEADER_LIMIT: Duration = Duration::from_secs(8);
 /// An answer is a few kilobytes.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);

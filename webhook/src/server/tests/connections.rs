@@ -84,6 +84,37 @@ async fn draining_closes_by_the_answer_and_never_an_idle_connection() {
     assert_eq!(closed_after(&mut client).await, Duration::ZERO);
 }
 
+/// A HEADERS frame that announces more, and CONTINUATION frames without end; or nothing at all.
+#[tokio::test(start_paused = true)]
+async fn a_dribbled_http2_header_dies_as_soon() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice();
+    let headers = b"\0\0\x01\x01\0\0\0\0\x01\x82".as_slice();
+    let continuation = b"\0\0\0\x09\0\0\0\0\x01".as_slice();
+    let many = [continuation; 30].concat();
+    for sent in [&[preface, headers, &many].concat(), &[preface, &headers[..5]].concat(), &preface[..10], b"" as &[u8]]
+    {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let (mut tasks, stop, pace) = (JoinSet::new(), CancellationToken::new(), Arc::new(Pace::new(Instant::now())));
+        tasks.spawn(async move { drop(connection::serve(server, Protocol::Http2, hello(), pace, stop).await) });
+        let (mut reads, mut writes) = tokio::io::split(client);
+        let (quick, slow) = sent.split_at(sent.len().min(preface.len()));
+        let begun = Instant::now();
+        writes.write_all(quick).await.unwrap();
+        let dribble = async {
+            for byte in slow {
+                let _closed = writes.write_all(&[*byte]).await;
+                time::sleep(seconds(0.25)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let watched = async {
+            tokio::select! { _ = closed_after(&mut reads) => (), () = dribble => () }
+        };
+        time::timeout(seconds(60.0), watched).await.expect("closed");
+        assert!(begun.elapsed() <= seconds(10.0), "{:?} for {sent:?}", begun.elapsed());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn http2_ends_by_goaway_with_its_streams_answered() {
     let (client, server) = tokio::io::duplex(1 << 16);
@@ -101,6 +132,7 @@ async fn http2_ends_by_goaway_with_its_streams_answered() {
         time::sleep(seconds(1.0)).await;
         stop.cancel();
     };
+    time::sleep(seconds(100.0)).await; // idle, but for pings
     let (answer, ()) = tokio::join!(sender.send_request(request), stopping);
     let answer = answer.unwrap();
     assert!(answer.status().is_success());
