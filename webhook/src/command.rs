@@ -1,5 +1,6 @@
 //! The command line: a file a subcommand, and what their ends mean to scripts.
 
+pub mod cluster;
 pub mod config;
 pub mod controller;
 pub mod mutate;

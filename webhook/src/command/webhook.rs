@@ -1,14 +1,156 @@
 //! `berth webhook`: configure → build → bind → serve → drain.
 
-use anyhow::anyhow;
+mod build;
+mod configuration;
+mod signals;
 
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use self::{
+    build::{Cluster, Rules},
+    configuration::Source,
+    signals::Signals,
+};
 use super::{Failure, Outcome};
+use crate::{
+    server::{
+        self, Port,
+        drain::Pauses,
+        readiness::Readiness,
+        review, status,
+        tls::{Files, Tls},
+    },
+    telemetry::{Metrics, logs},
+};
 
 /// Serve admission reviews over TLS. Reads the cluster, writes nothing.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The configuration; without it, the defaults of the production profile.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where API servers send reviews, over TLS.
+    #[arg(long, value_name = "ADDR", default_value = "[::]:10250")]
+    listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are, over plain HTTP.
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
+    status_listen: SocketAddr,
+    /// The certificate to serve with, PEM, the leaf first; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Pin and mirror without a Kubernetes API; place then notes that it cannot.
+    #[arg(long)]
+    without_cluster: bool,
+}
 
 /// Serves until it is told to stop.
-pub async fn run(_args: Args) -> Result<Outcome, Failure> {
-    Err(Failure::Unavailable(anyhow!("not written yet")))
+pub async fn run(args: Args) -> Result<Outcome, Failure> {
+    logs::init();
+    let signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
+    let webhook = Webhook::build(args).await?;
+    webhook.serve(signals).await
+}
+
+/// Everything that can fail at start has not failed.
+struct Webhook {
+    source: Source,
+    rules: Arc<ArcSwap<Rules>>,
+    cluster: Option<Cluster>,
+    files: Files,
+    tls: Arc<Tls>,
+    metrics: Arc<Metrics>,
+    reviews: Port,
+    status: Port,
+    readiness: Arc<Readiness>,
+}
+
+impl Webhook {
+    async fn build(args: Args) -> Result<Self, Failure> {
+        let source = Source::new(args.config);
+        let config = source.load().map_err(Failure::Usage)?;
+        let metrics = Arc::new(Metrics::new(&config));
+        let files = certificate_files(args.tls_cert, args.tls_key)?;
+        let tls = Arc::new(Tls::new(files.load().await.context("certificate").map_err(Failure::Usage)?));
+        let cluster = if args.without_cluster { None } else { Some(Cluster::connect(&config).await?) };
+        let limits = config.limits;
+        let rules = build::rules(config, cluster.as_ref(), metrics.clone()).map_err(Failure::Usage)?;
+        let rules = Arc::new(ArcSwap::from_pointee(rules));
+        let readiness = Arc::new(Readiness::new(tls.clone()));
+
+        let router = review::routes(rules.clone(), &limits, metrics.clone());
+        let reviews = bind("review", args.listen, router, server::REVIEW_CONNECTIONS, Some(tls.clone())).await?;
+        let router = status::routes(readiness.clone(), metrics.clone());
+        let status = bind("status", args.status_listen, router, server::STATUS_CONNECTIONS, None).await?;
+        Ok(Self { source, rules, cluster, files, tls, metrics, reviews, status, readiness })
+    }
+
+    async fn serve(self, mut signals: Signals) -> Result<Outcome, Failure> {
+        let Self { source, rules, cluster, files, tls, metrics, reviews, status, readiness } = self;
+        let stop = CancellationToken::new();
+        let mut endless = JoinSet::new();
+        let counted = metrics.clone();
+        endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
+        endless.spawn(async move { match files.follow(&tls, &counted).await {} });
+        let counted = metrics.clone();
+        endless.spawn(async move { source.follow(&rules, cluster.as_ref(), &counted).await });
+        let mut serving = JoinSet::new();
+        serving.spawn(reviews.serve(metrics, stop.clone(), Pauses::REVIEWS));
+
+        let outcome = tokio::select! {
+            signal = signals.first() => { info!(signal, "draining"); Ok(Outcome::Done) }
+            Some(_) = endless.join_next() => Err(Failure::Unavailable(anyhow!("a task ended that never should"))),
+        };
+        readiness.stopping();
+        stop.cancel();
+        tokio::select! {
+            _ended = serving.join_next() => (),
+            () = signals.impatient() => info!("stopping at once"),
+        }
+        outcome
+    }
+}
+
+/// Certificates from a Secret come with rotation; until then there is one way to give them.
+fn certificate_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Files, Failure> {
+    let files = certificate.zip(key).map(|(certificate, key)| Files { certificate, key });
+    files.ok_or_else(|| Failure::Usage(anyhow!("give the certificate to serve with: --tls-cert FILE --tls-key FILE")))
+}
+
+async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+    router: Router,
+    connections: usize,
+    tls: Option<Arc<Tls>>,
+) -> Result<Port, Failure> {
+    let listener = listen(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}")).map_err(Failure::Unavailable)?;
+    let address = listener.local_addr().unwrap_or(address);
+    info!(port = name, %address, "listening");
+    Ok(Port { name, listener, tls, router, connections })
+}
+
+/// `[::]` means every address, also where the kernel has no IPv6.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
+        }
+        bound => bound,
+    }
 }

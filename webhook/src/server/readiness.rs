@@ -14,19 +14,13 @@ use super::tls::Tls;
 #[derive(Debug)]
 pub struct Readiness {
     tls: Arc<Tls>,
-    nodes: AtomicBool,
     stopping: AtomicBool,
 }
 
 impl Readiness {
     /// Ready when the certificate of `tls` is valid and, where `nodes` are waited for, their first list is in.
-    pub fn new(tls: Arc<Tls>, wait_for_nodes: bool) -> Self {
-        Self { tls, nodes: AtomicBool::new(!wait_for_nodes), stopping: AtomicBool::new(false) }
-    }
-
-    /// The first list of nodes is in.
-    pub fn nodes_listed(&self) {
-        self.nodes.store(true, Ordering::Relaxed);
+    pub fn new(tls: Arc<Tls>) -> Self {
+        Self { tls, stopping: AtomicBool::new(false) }
     }
 
     /// The process was told to stop.
@@ -41,7 +35,6 @@ impl Readiness {
             (self.stopping.load(Ordering::Relaxed), "stopping: open connections are still served"),
             (now < validity.not_before, "the certificate is not valid yet"),
             (now > validity.not_after, "the certificate has expired"),
-            (!self.nodes.load(Ordering::Relaxed), "waiting for the first list of nodes from the Kubernetes API"),
         ];
         obstacles.into_iter().filter_map(|(stands, words)| stands.then_some(words)).collect()
     }
@@ -56,9 +49,8 @@ mod tests {
     #[test]
     fn it_says_what_it_waits_for() {
         let now = SystemTime::now();
-        let readiness = Readiness::new(tls_until(now + Duration::from_secs(60)), true);
-        assert_eq!(readiness.missing(now), ["waiting for the first list of nodes from the Kubernetes API"]);
-        readiness.nodes_listed();
+        let tls = tls_until(now + Duration::from_secs(60));
+        let readiness = Readiness::new(tls);
         assert!(readiness.missing(now).is_empty());
         assert_eq!(readiness.missing(now + Duration::from_secs(61)), ["the certificate has expired"]);
         assert_eq!(readiness.missing(now - Duration::from_secs(7200)), ["the certificate is not valid yet"]);

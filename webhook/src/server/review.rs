@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Extension, Request, State},
@@ -49,13 +50,14 @@ pub trait Answer: Send + Sync + 'static {
     fn after_panic(&self, body: &[u8]) -> Option<Vec<u8>>;
 }
 
-impl<R: Resolve> Answer for App<R> {
+/// The rules that are in force when a review begins are those that end it.
+impl<R: Resolve> Answer for Arc<ArcSwap<App<R>>> {
     async fn review(&self, mode: Mode, body: &[u8], deadline: Instant) -> Result<Vec<u8>, decode::Error> {
-        Self::review(self, mode, body, deadline).await
+        self.load_full().review(mode, body, deadline).await
     }
 
     fn after_panic(&self, body: &[u8]) -> Option<Vec<u8>> {
-        respond::panicked(body, self.config.pin.on_failure)
+        respond::panicked(body, self.load().config.pin.on_failure)
     }
 }
 
