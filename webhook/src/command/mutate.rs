@@ -10,7 +10,7 @@ use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow};
@@ -122,7 +122,7 @@ fn app(config: Config, cluster: &Cluster) -> anyhow::Result<App<Shared<Client>>>
         registry,
         nodes: cluster.nodes.clone(),
         namespaces: None,
-        controller: Some(Arc::new(Heartbeat)),
+        controller: Some(Arc::new(Heartbeat::fixed(Instant::now()))),
         own_namespace: OWN_NAMESPACE.to_owned(),
         metrics,
     })

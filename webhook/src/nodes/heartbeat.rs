@@ -42,7 +42,7 @@ struct Beat {
 }
 
 impl Heartbeat {
-    /// A controller that is alive, as long as `now` is not long ago: for tests.
+    /// A controller that was alive at `now`: where none is followed, for one moment.
     pub fn fixed(now: Instant) -> Self {
         Self { last: Mutex::new(Some(Beat { renewed: Timestamp::now(), at: now })) }
     }
