@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use axum::{Router, routing::post};
 use berth::{
     admission::App,
@@ -174,7 +175,7 @@ async fn serve() {
     };
     let metrics = app.metrics.clone();
     let echo = Router::new().route("/echo", post(async |body: Bytes| body));
-    let router = review::routes(app, &limits, metrics.clone()).merge(echo);
+    let router = review::routes(Arc::new(ArcSwap::from_pointee(app)), &limits, metrics.clone()).merge(echo);
     print!("{}\n{}", listener.local_addr().unwrap().port(), authority.certificate_pem());
     let port = Port { name: "reviews", listener, tls: Some(Arc::new(Tls::new(identity))), router, connections: 16 };
     port.serve(metrics, CancellationToken::new(), Pauses::REVIEWS).await;

@@ -90,7 +90,7 @@ impl Webhook {
         let limits = config.limits;
         let rules = build::rules(config, cluster.as_ref(), metrics.clone()).map_err(Failure::Usage)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
-        let readiness = Arc::new(Readiness::new(tls.clone()));
+        let readiness = Arc::new(Readiness::new(tls.clone(), cluster.as_ref().map(Cluster::nodes)));
 
         let router = review::routes(rules.clone(), &limits, metrics.clone());
         let reviews = bind("review", args.listen, router, server::REVIEW_CONNECTIONS, Some(tls.clone())).await?;
@@ -106,6 +106,9 @@ impl Webhook {
         let counted = metrics.clone();
         endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
         endless.spawn(async move { match files.follow(&tls, &counted).await {} });
+        if let Some(cluster) = &cluster {
+            cluster.follow(&mut endless, &metrics);
+        }
         let counted = metrics.clone();
         endless.spawn(async move { source.follow(&rules, cluster.as_ref(), &counted).await });
         let mut serving = JoinSet::new();

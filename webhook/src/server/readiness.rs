@@ -9,18 +9,20 @@ use std::{
 };
 
 use super::tls::Tls;
+use crate::nodes::Nodes;
 
 /// What a replica needs before it is ready. What it has had once it keeps, but for the certificate: that expires.
 #[derive(Debug)]
 pub struct Readiness {
     tls: Arc<Tls>,
+    nodes: Option<Arc<Nodes>>,
     stopping: AtomicBool,
 }
 
 impl Readiness {
     /// Ready when the certificate of `tls` is valid and, where `nodes` are waited for, their first list is in.
-    pub fn new(tls: Arc<Tls>) -> Self {
-        Self { tls, stopping: AtomicBool::new(false) }
+    pub fn new(tls: Arc<Tls>, nodes: Option<Arc<Nodes>>) -> Self {
+        Self { tls, nodes, stopping: AtomicBool::new(false) }
     }
 
     /// The process was told to stop.
@@ -31,10 +33,12 @@ impl Readiness {
     /// What stands in the way at `now`; empty: ready.
     pub fn missing(&self, now: SystemTime) -> Vec<&'static str> {
         let validity = self.tls.validity();
+        let unlisted = self.nodes.as_ref().is_some_and(|nodes| !nodes.synced());
         let obstacles = [
             (self.stopping.load(Ordering::Relaxed), "stopping: open connections are still served"),
             (now < validity.not_before, "the certificate is not valid yet"),
             (now > validity.not_after, "the certificate has expired"),
+            (unlisted, "waiting for the first list of nodes from the Kubernetes API"),
         ];
         obstacles.into_iter().filter_map(|(stands, words)| stands.then_some(words)).collect()
     }
@@ -50,7 +54,10 @@ mod tests {
     fn it_says_what_it_waits_for() {
         let now = SystemTime::now();
         let tls = tls_until(now + Duration::from_secs(60));
-        let readiness = Readiness::new(tls);
+        let waiting = Readiness::new(tls.clone(), Some(Arc::new(Nodes::new(50))));
+        assert_eq!(waiting.missing(now), ["waiting for the first list of nodes from the Kubernetes API"]);
+
+        let readiness = Readiness::new(tls, None);
         assert!(readiness.missing(now).is_empty());
         assert_eq!(readiness.missing(now + Duration::from_secs(61)), ["the certificate has expired"]);
         assert_eq!(readiness.missing(now - Duration::from_secs(7200)), ["the certificate is not valid yet"]);

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use kube::Client;
+use tokio::task::JoinSet;
+
 use crate::{
     admission::App,
     command::{Failure, cluster},
@@ -29,8 +32,9 @@ pub(super) fn rules(config: Config, cluster: Option<&Cluster>, metrics: Arc<Metr
     })
 }
 
-/// What is known of the cluster, by watches. (being written)
+/// What is known of the cluster, by watches.
 pub(super) struct Cluster {
+    client: Client,
     nodes: Arc<Nodes>,
     namespaces: Arc<Namespaces>,
     controller: Arc<Heartbeat>,
@@ -39,9 +43,20 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Finds the API server, without asking it anything: it may be down.
     pub(super) async fn connect(config: &Config) -> Result<Self, Failure> {
-        let _client = cluster::client().await?;
-        let nodes =
-            Arc::new(Nodes::fixed(crate::nodes::Index::new(config.place.list_limit, std::time::Instant::now())));
-        Ok(Self { nodes, namespaces: Arc::default(), controller: Arc::default() })
+        let client = cluster::client().await?;
+        let nodes = Arc::new(Nodes::new(config.place.list_limit));
+        Ok(Self { client, nodes, namespaces: Arc::default(), controller: Arc::default() })
+    }
+
+    pub(super) fn nodes(&self) -> Arc<Nodes> {
+        self.nodes.clone()
+    }
+
+    /// Starts the watches. They never end.
+    pub(super) fn follow(&self, tasks: &mut JoinSet<()>, metrics: &Arc<Metrics>) {
+        let Self { client, nodes, namespaces, controller } = self;
+        tasks.spawn(nodes.clone().follow(client.clone(), metrics.clone()));
+        tasks.spawn(namespaces.clone().follow(client.clone(), metrics.clone()));
+        tasks.spawn(controller.clone().follow(client.clone(), cluster::own_namespace(), metrics.clone()));
     }
 }
