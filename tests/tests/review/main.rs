@@ -47,9 +47,9 @@ fn app(settings: &str) -> App<Fake> {
     }
 }
 
-/// The same with a controller that is alive.
+/// The same with a controller that is alive, and will be for as long as the tests run.
 fn app_with_controller(settings: &str) -> App<Fake> {
-    App { controller: Some(Arc::new(Heartbeat::default())), ..app(settings) }
+    App { controller: Some(Arc::new(Heartbeat::fixed(Instant::now() + Duration::from_secs(3600)))), ..app(settings) }
 }
 
 fn nodes(list_limit: usize) -> Index {
