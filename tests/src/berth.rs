@@ -189,6 +189,7 @@ async fn berth(cluster: &Cluster, subcommand: &str, folder: &Folder, configurati
     let mut command = Command::new(program().await?);
     command.arg(subcommand).arg("--config").arg(folder.write("config.yaml", configuration)?);
     command.env("KUBECONFIG", folder.write("kubeconfig", kubeconfig)?);
+    command.env("RUST_LOG", "info,berth=debug");
     Ok(command)
 }
 

@@ -95,6 +95,7 @@ async fn serve_one(
         Some(tls) => match time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(socket)).await {
             Ok(Ok(stream)) => {
                 let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
+                debug!(%peer, ?protocol, "connected");
                 connection::serve(stream, protocol, router, pace, stop).await
             }
             Ok(Err(error)) => Err(error.into()),
