@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_on, gated, told},
+    demo::{
+        pod::{all_on, gated, told},
+        stage::Stage,
+    },
 };
 
 /// A local build under `latest`: the API server fills in `Always`, and the list of the node that has it is late.

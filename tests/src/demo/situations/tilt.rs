@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_have, all_on, gated, places, told},
+    demo::{
+        pod::{all_have, all_on, gated, places, told},
+        stage::Stage,
+    },
 };
 
 /// `kind load` put the image on some nodes; no registry has it.
