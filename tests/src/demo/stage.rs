@@ -64,11 +64,12 @@ impl<'a> Stage<'a> {
         &self.configuration
     }
 
-    /// Adds `nodes` to the cluster and shows what they list.
+    /// Adds `nodes` to the cluster and shows what they list. Every node has the image of the Pods' sandboxes besides:
+    /// an empty list would mean that nothing is known yet.
     pub(super) async fn nodes(&self, nodes: &[Node]) -> anyhow::Result<()> {
         for node in nodes {
-            self.cluster.add(node).await?;
-            let lists = if node.images().is_empty() { "nothing".to_owned() } else { node.images().concat().join(", ") };
+            self.cluster.add(&node.clone().image(SANDBOX)).await?;
+            let lists = [node.images().concat(), vec!["pause:3.10".to_owned()]].concat().join(", ");
             self.screen.labelled(node.name(), &format!("lists {}", shortened(&lists)));
         }
         Ok(())
@@ -180,6 +181,11 @@ pub(super) const WITHOUT: &str = "without-berth";
 /// The namespace with it.
 pub(super) const WITH: &str = "with-berth";
 const APP: &str = "app";
+/// As the kubelet lists what it pulled.
+pub(super) const SANDBOX: &[&str] = &[
+    "registry.k8s.io/pause@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a",
+    "registry.k8s.io/pause:3.10",
+];
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 
 const CONFIGURATION: &str = include_str!("berth.yaml");
