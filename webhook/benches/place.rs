@@ -1,0 +1,149 @@
+//! What placing costs by the size of the cluster: a review in instructions, its patch in bytes.
+//!
+//! `cargo bench -p berth --bench place`; the instruction counts need valgrind and take some minutes.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing)]
+
+mod measure;
+
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use berth::{
+    admission::{App, Mode},
+    config::Config,
+    nodes::{
+        Heartbeat, Index, Node, Nodes,
+        node::{Condition, Image},
+    },
+    registry::{Fake, Shared},
+};
+use serde_json::{Value, json};
+
+fn main() {
+    if let Some((mode, rounds)) = measure::asked() {
+        let (what, nodes) = mode.split_once('-').unwrap();
+        let bench = Bench::new(what, nodes.parse().unwrap());
+        (0..rounds).for_each(|_| drop(black_box(bench.review())));
+        return;
+    }
+    for what in ["pinned", "few", "guess", "mixed", "many"] {
+        for nodes in [100, 1_000, 5_000, 50_000] {
+            let bytes = Bench::new(what, nodes).patch();
+            #[allow(clippy::cast_precision_loss, reason = "some thousands")]
+            measure::verdict(&format!("{}, {nodes} nodes: bytes of the patch", words(what)), bytes as f64, 16_384.0);
+        }
+    }
+    for (what, most) in [("pinned", 1.02), ("few", 1.3), ("guess", 1.3), ("mixed", 1.3)] {
+        let count = |nodes: u32| measure::instructions(&format!("{what}-{nodes}"), 20, 120);
+        let Some(small) = count(100) else {
+            println!("instructions: skipped, because valgrind is not installed");
+            return;
+        };
+        for nodes in [5_000, 50_000] {
+            let large = count(nodes).unwrap();
+            measure::verdict(&format!("{}: instructions at {nodes} nodes ÷ at 100", words(what)), large / small, most);
+        }
+    }
+}
+
+fn words(what: &str) -> &'static str {
+    match what {
+        "pinned" => "a pinned image",
+        "few" => "Never, held by three nodes",
+        "guess" => "Never, held by three nodes, all lists cut",
+        "mixed" => "Never, held by three nodes, every other list cut",
+        _ => "Never, held by every other node",
+    }
+}
+
+/// A webhook that knows a cluster, and a review for it.
+struct Bench {
+    app: App<Shared<Fake>>,
+    body: Vec<u8>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    fn new(what: &str, nodes: u32) -> Self {
+        let registry = Fake::new();
+        registry.push("registry.example/team/app:latest");
+        let now = Instant::now();
+        let index = Index::from_nodes((0..nodes).map(|number| node(what, number, nodes)), 50, now);
+        let app = App {
+            config: Arc::new(Config::default()),
+            registry: Shared::new(registry, Duration::from_secs(300)),
+            nodes: Some(Arc::new(Nodes::fixed(index))),
+            namespaces: None,
+            controller: Some(Arc::new(Heartbeat::fixed(now))),
+            own_namespace: "berth-system".to_owned(),
+            metrics: Arc::default(),
+        };
+        let (image, policy) = match what {
+            "pinned" => ("registry.example/team/app:latest", "IfNotPresent"),
+            _ => ("app:dev", "Never"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { app, body: review(image, policy).to_string().into_bytes(), runtime }
+    }
+
+    fn review(&self) -> Vec<u8> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.runtime.block_on(self.app.review(Mode::Enforce, &self.body, deadline)).unwrap()
+    }
+
+    /// Bytes of the patch, as it is sent.
+    fn patch(&self) -> usize {
+        let answer: Value = serde_json::from_slice(&self.review()).unwrap();
+        let base64 = answer["response"]["patch"].as_str().map_or(0, str::len);
+        base64 / 4 * 3
+    }
+}
+
+/// A node of a cloud, by its number.
+fn node(what: &str, number: u32, nodes: u32) -> Node {
+    let name = format!("ip-10-{}-{}-{}.eu-central-1.compute.internal", number >> 16, number >> 8 & 255, number & 255);
+    let holds = match what {
+        "many" => number.is_multiple_of(2),
+        "pinned" => false,
+        _ => [nodes / 5, nodes / 3, nodes / 2].contains(&number),
+    };
+    let cut = what == "guess" || what == "mixed" && number % 2 == 1;
+    let image = |name: &str| Image { names: vec![name.to_owned()] };
+    let mut images =
+        vec![image("registry.k8s.io/pause:3.10"), image(&format!("docker.io/library/other:{}", number % 7))];
+    if holds {
+        images.push(image("docker.io/library/app:dev"));
+    } else if cut {
+        images.clear(); // the same to the index as a list of fifty, and sooner built
+    }
+    let mut node = Node::default();
+    node.metadata.labels = Some(BTreeMap::from([
+        ("kubernetes.io/hostname".to_owned(), name.clone()),
+        ("topology.kubernetes.io/zone".to_owned(), format!("eu-central-1{}", ["a", "b", "c"][number as usize % 3])),
+    ]));
+    node.metadata.name = Some(name);
+    node.status.conditions = vec![Condition { kind: "Ready".to_owned(), status: "True".to_owned() }];
+    "containerd://2.1.4".clone_into(&mut node.status.node_info.container_runtime_version);
+    node.status.images = images;
+    node
+}
+
+fn review(image: &str, policy: &str) -> Value {
+    json!({
+        "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "resource": { "group": "", "version": "v1", "resource": "pods" },
+            "namespace": "shop", "operation": "CREATE",
+            "object": {
+                "metadata": { "generateName": "web-6d4cf56db6-" },
+                "spec": { "containers": [{ "name": "main", "image": image, "imagePullPolicy": policy }] },
+            },
+        },
+    })
+}
