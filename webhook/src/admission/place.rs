@@ -120,7 +120,7 @@ impl Requirement {
     }
 }
 
-/// Decides where `pod` can run, by what the nodes list. `index` is none without a cluster.
+/// Decides where `pod` can run, by what the nodes list. `index` is none without a cluster, or before its first news.
 ///
 /// Placing the result again changes nothing, as long as the nodes list the same.
 pub fn place(
@@ -131,17 +131,23 @@ pub fn place(
     circumstances: Circumstances,
 ) -> Placement {
     let (required, optional): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(|wanted| wanted.required);
-    let Some(index) = index else { return without_cluster(&required) };
+    let Some(index) = index else {
+        return Placement {
+            notes: required.first().map(|first| blind(first, NO_NODE)).into_iter().collect(),
+            ..Placement::default()
+        };
+    };
     let Ok(needs) = Needs::of(pod) else {
         return Placement::noted(Note::attention("the nodes it needs cannot be read: it was not placed"));
     };
     if let Some(bound) = Bound::of(pod, needs.affinity()) {
         return bound.place(index, &required);
     }
-    let stale = circumstances.now.saturating_duration_since(index.heard());
-    if required.is_empty() || index.is_empty() || stale > config.max_stale {
+    let stale = circumstances.now.saturating_duration_since(index.heard()) > config.max_stale;
+    if required.is_empty() || index.is_empty() || stale {
+        let cause = if index.is_empty() { NO_NODE } else { NO_NEWS };
         let mut placement = prefer::only(index, &wanted.iter().collect::<Vec<_>>(), &needs);
-        placement.notes.extend(required.first().map(|first| blind(first, index)));
+        placement.notes.extend(required.first().map(|first| blind(first, cause)));
         return placement;
     }
     let inventory = Inventory::of(index, &required);
@@ -174,21 +180,14 @@ fn names(wanted: &[&Wanted]) -> String {
     names.join(" and ")
 }
 
-fn without_cluster(required: &[&Wanted]) -> Placement {
-    if required.is_empty() {
-        return Placement::default();
-    }
-    let text = format!("without a cluster nobody can tell which nodes have {}", names(required));
-    Placement::noted(Note::attention(text))
-}
-
 /// No requirement may rest on lists that are not there, or too old.
-fn blind(first: &Wanted, index: &Index) -> Note {
-    let cause = if index.is_empty() { "no node is known" } else { "there is no recent news of the nodes" };
-    Note::attention(format!("not placed, since {cause}: it may start where {} is missing", first.image))
-        .about(&first.about)
+fn blind(first: &Wanted, cause: &str) -> Note {
+    let text = format!("not placed, since {cause}: it may start where {} is missing", first.image);
+    Note::attention(text).about(&first.about)
 }
 
+const NO_NODE: &str = "no node is known";
+const NO_NEWS: &str = "there is no recent news of the nodes";
 /// The label that requirements are on. A node can lack it, and its value can differ from the node's name.
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// The scheduling gate of a Pod whose image no node has.

@@ -165,9 +165,10 @@ impl Index {
         let (facts, images) = (Facts::of(node, &mut self.texts), &node.status.images);
         let tells = facts.runtime.tells();
         let name = self.nodes.key(number);
-        let (into, out_of) = match tells && is_whole(images, self.list_limit) {
-            true => (&mut self.proving, &mut self.unknown),
-            false => (&mut self.unknown, &mut self.proving),
+        let (into, out_of) = if tells && is_whole(images, self.list_limit) {
+            (&mut self.proving, &mut self.unknown)
+        } else {
+            (&mut self.unknown, &mut self.proving)
         };
         out_of.remove(name);
         if !into.contains_key(name) {

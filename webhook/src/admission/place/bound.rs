@@ -31,7 +31,7 @@ impl<'a> Bound<'a> {
         affinity.bound_to().map(Self::To).or_else(|| daemon().then_some(Self::Somewhere))
     }
 
-    /// Says so where the node lacks what is required.
+    /// Says so where the node lacks what is required. A gate would change nothing.
     pub(super) fn place(self, index: &Index, required: &[&Wanted]) -> Placement {
         let Self::To(name) = self else { return Placement::default() };
         let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return Placement::default() };
