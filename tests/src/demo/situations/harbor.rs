@@ -1,9 +1,6 @@
 use crate::{
     cluster::Node,
-    demo::{
-        pod::{all_have, told},
-        stage::Stage,
-    },
+    demo::stage::{Stage, all_have, told},
 };
 
 /// A mirror that has one image and not the other.

@@ -1,9 +1,6 @@
 use crate::{
     cluster::Node,
-    demo::{
-        pod::{all_have, places, told},
-        stage::Stage,
-    },
+    demo::stage::{Stage, all_have, places, told},
 };
 
 /// A registry behind a Service: nodes reach it by its `NodePort`, Berth by its name.

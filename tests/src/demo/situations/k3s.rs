@@ -1,9 +1,6 @@
 use crate::{
     cluster::Node,
-    demo::{
-        pod::{all_on, told},
-        stage::Stage,
-    },
+    demo::stage::{Stage, all_on, told},
 };
 
 /// `imagePullPolicy: Never` on the node that does not have the image.

@@ -1,9 +1,6 @@
 use crate::{
     cluster::Node,
-    demo::{
-        pod::{all_have, told},
-        stage::Stage,
-    },
+    demo::stage::{Stage, all_have, told},
 };
 
 /// The same tag pushed twice: `IfNotPresent` keeps what the node has.

@@ -1,9 +1,6 @@
 use crate::{
     cluster::Node,
-    demo::{
-        pod::{all_have, told},
-        stage::Stage,
-    },
+    demo::stage::{Stage, all_have, told},
 };
 
 /// A digest in the manifest, and a newer push. Re-pinning is not there yet, and this says so.
