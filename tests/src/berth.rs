@@ -6,6 +6,7 @@ mod manifests;
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
+    slice,
     time::{Duration, SystemTime},
 };
 
@@ -14,12 +15,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use berth_cert_manager::{Authority, Leaf, service_names};
 use kube::api::PostParams;
 use serde_json::json;
-use tokio::time::sleep;
 
 use self::manifests::{Manifests, Server};
 use crate::{
     cluster::{Cluster, free_port},
-    processes::{Folder, Process},
+    processes::{Folder, Process, while_running},
     wait::until,
 };
 
@@ -108,10 +108,7 @@ impl Webhook {
             ensure!(answer.status().is_success(), "it answers {}: {}", answer.status(), answer.text().await?);
             Ok(())
         });
-        tokio::select! {
-            ready = ready => ready.with_context(|| self.process.log()),
-            ended = ended(&mut self.process) => Err(ended?),
-        }
+        while_running(slice::from_mut(&mut self.process), ready).await
     }
 
     /// The API server calls a new webhook only when its own watch has told it: asks until an answer is Berth's.
@@ -153,10 +150,7 @@ impl Controller {
             ensure!(lease.status.success(), "{}", String::from_utf8_lossy(&lease.stderr));
             Ok(())
         });
-        tokio::select! {
-            beating = beating => beating.with_context(|| process.log())?,
-            ended = ended(&mut process) => return Err(ended?),
-        }
+        while_running(slice::from_mut(&mut process), beating).await?;
         Ok(Self { process, _folder: folder })
     }
 
@@ -201,16 +195,6 @@ fn certificates(host: &str) -> anyhow::Result<(String, Leaf)> {
     Ok((BASE64.encode(authority.certificate_pem()), authority.issue_leaf(&names, now, LIFETIME)?))
 }
 
-/// Waits until `process` has ended, and says how.
-async fn ended(process: &mut Process) -> anyhow::Result<anyhow::Error> {
-    loop {
-        if let Some(status) = process.ended()? {
-            return Ok(process.obituary(status));
-        }
-        sleep(LOOK_EVERY).await;
-    }
-}
-
 fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
@@ -223,4 +207,3 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const CALLED_LIMIT: Duration = Duration::from_secs(15);
 /// The longest drain, and a little.
 const DRAIN_LIMIT: Duration = Duration::from_secs(110);
-const LOOK_EVERY: Duration = Duration::from_millis(50);

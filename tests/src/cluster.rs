@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::{
     Api, Client, Config,
-    api::PostParams,
+    api::{Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
@@ -126,12 +126,14 @@ impl Cluster {
         Ok(said)
     }
 
-    /// Creates a namespace with these labels.
+    /// Creates a namespace with these labels; one that is there gets them.
     pub async fn namespace(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<()> {
         let client = self.client().await?;
         let labels: BTreeMap<_, _> = labels.iter().copied().collect();
-        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels } }))?;
-        Api::all(client).create(&PostParams::default(), &namespace).await?;
+        let metadata = json!({ "name": name, "labels": labels });
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
+        let namespaces: Api<Namespace> = Api::all(client);
+        namespaces.patch(name, &PatchParams::apply("berth-tests"), &Patch::Apply(namespace)).await?;
         self.service_account(name).await
     }
 

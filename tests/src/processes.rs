@@ -15,8 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::sleep;
 
 pub use self::folder::Folder;
 use self::guard::Guard;
@@ -90,12 +91,12 @@ impl Process {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// The error to show when it ended too early: its name, how, and its last words.
-    pub fn obituary(&self, status: ExitStatus) -> anyhow::Error {
+    /// The last lines of its log, under its name.
+    fn last_words(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         let last = lines.get(lines.len().saturating_sub(LAST_WORDS)..).unwrap_or_default().join("\n");
-        anyhow::anyhow!("{} ended with {status}:\n{last}", self.name)
+        format!("{} said last:\n{last}\n", self.name)
     }
 
     /// Does nothing where it has ended: the id is another's by now.
@@ -115,8 +116,32 @@ impl Drop for Process {
     }
 }
 
+/// Waits for `ready`, but no longer than all of `processes` run; an error quotes their logs.
+pub(crate) async fn while_running<T>(
+    processes: &mut [Process],
+    ready: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let outcome = tokio::select! {
+        outcome = ready => outcome,
+        (name, status) = first_end(processes) => Err(anyhow!("{name} has ended: {status}")),
+    };
+    outcome.with_context(|| processes.iter().map(Process::last_words).collect::<String>())
+}
+
+/// Waits until one of `processes` has ended.
+async fn first_end(processes: &mut [Process]) -> (String, ExitStatus) {
+    loop {
+        for process in &mut *processes {
+            if let Ok(Some(status)) = process.ended() {
+                return (process.name.clone(), status);
+            }
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Time between SIGTERM and SIGKILL for what is dropped: nothing of it is needed afterwards.
 const GRACE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Lines of the log that an error quotes.
+/// Lines of a log that an error quotes.
 const LAST_WORDS: usize = 12;

@@ -1,6 +1,6 @@
 //! The distribution project's registry, and images to push there.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, process::Command, slice, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use oci_client::{
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::{
     cluster::free_port,
     pki::Authority,
-    processes::{Folder, Process},
+    processes::{Folder, Process, while_running},
     programs::Program,
     wait::until,
 };
@@ -115,13 +115,10 @@ impl Registry {
         command.arg("serve").arg(self.folder.path().join("config.json"));
         let mut process = Process::spawn("registry", &command, self.folder.path())?;
         let address = self.host();
-        until("the registry accepts connections", START_LIMIT, async || {
+        let accepts = until("the registry accepts connections", START_LIMIT, async || {
             Ok(TcpStream::connect(&address).await.map(drop)?)
-        })
-        .await?;
-        if let Some(status) = process.ended()? {
-            return Err(process.obituary(status));
-        }
+        });
+        while_running(slice::from_mut(&mut process), accepts).await?;
         self.process = Some(process);
         Ok(())
     }

@@ -9,12 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 use rcgen::KeyPair;
-use tokio::time::sleep;
 
 use super::Cluster;
 use crate::{
     pki::Authority,
-    processes::{Folder, Process},
+    processes::{Folder, Process, while_running},
     programs::Program,
     wait::until,
 };
@@ -72,29 +71,14 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     Ok(cluster)
 }
 
-/// Waits until the API server is ready, or one of the processes has ended.
+/// Waits until the API server is ready.
 async fn ready(cluster: &mut Cluster) -> anyhow::Result<()> {
     let client = cluster.client().await?;
     let ready = until("the API server is ready", READY_LIMIT, async || {
         let request = http::Request::get("/readyz").body(Vec::new())?;
         Ok(client.request_text(request).await.map(drop)?)
     });
-    tokio::select! {
-        ready = ready => ready,
-        ended = first_end(&mut cluster.processes) => Err(ended?),
-    }
-}
-
-/// Waits until one of `processes` has ended, and says how.
-async fn first_end(processes: &mut [Process]) -> anyhow::Result<anyhow::Error> {
-    loop {
-        for process in &mut *processes {
-            if let Some(status) = process.ended()? {
-                return Ok(process.obituary(status));
-            }
-        }
-        sleep(LOOK_EVERY).await;
-    }
+    while_running(&mut cluster.processes, ready).await
 }
 
 /// Files that the programs read.
@@ -228,4 +212,3 @@ const ATTEMPTS: usize = 3;
 /// What etcd and the API server say then.
 const PORT_TAKEN: &str = "address already in use";
 const READY_LIMIT: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
