@@ -3,6 +3,7 @@
 //! It checks what it says: a sentence that does not come true is marked, and the demo fails.
 
 mod diff;
+mod pod;
 mod screen;
 mod situations;
 mod stage;

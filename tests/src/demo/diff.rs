@@ -9,10 +9,26 @@ pub(super) enum Line {
     Removed(String),
     /// Only in the second.
     Added(String),
+    /// Lines in both that are left out, because nothing near them differs.
+    Skipped,
+}
+
+/// What differs, with a little of what stands around it.
+pub(super) fn diff(before: &str, after: &str) -> Vec<Line> {
+    let lines = all_lines(before, after);
+    let differs: Vec<bool> = lines.iter().map(|line| !matches!(line, Line::Same(_))).collect();
+    let near = |place: usize| {
+        let around = differs.get(place.saturating_sub(CONTEXT)..differs.len().min(place + CONTEXT + 1));
+        around.is_some_and(|around| around.contains(&true))
+    };
+    let mut shown: Vec<_> =
+        (0..).zip(lines).map(|(place, line)| if near(place) { line } else { Line::Skipped }).collect();
+    shown.dedup_by(|next, last| *next == Line::Skipped && *last == Line::Skipped);
+    shown
 }
 
 /// The shortest way from `before` to `after`: by the longest common subsequence, which is fast enough for a Pod.
-pub(super) fn diff(before: &str, after: &str) -> Vec<Line> {
+fn all_lines(before: &str, after: &str) -> Vec<Line> {
     let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let common = common(&before, &after);
     let (mut lines, mut row, mut column) = (Vec::new(), 0, 0);
@@ -58,6 +74,9 @@ fn common(before: &[&str], after: &[&str]) -> Vec<Vec<usize>> {
     rows
 }
 
+/// Lines that are shown around a difference.
+const CONTEXT: usize = 2;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +87,7 @@ mod tests {
             Line::Same(text) => format!(" {text}"),
             Line::Removed(text) => format!("-{text}"),
             Line::Added(text) => format!("+{text}"),
+            Line::Skipped => "…".to_owned(),
         });
         assert_eq!(shown.collect::<Vec<_>>().join(" "), want);
     }
@@ -75,10 +95,16 @@ mod tests {
     #[test]
     fn keeps_what_is_common() {
         check("", "", "");
-        check("a\nb", "a\nb", " a  b");
         check("a\nb\nc", "a\nx\nc", " a -b +x  c");
         check("a", "b\na\nc", "+b  a +c");
         check("a\nb\nc", "c", "-a -b  c");
         check("a\nb", "", "-a -b");
+    }
+
+    #[test]
+    fn leaves_out_what_is_far_from_any_difference() {
+        check("a\nb", "a\nb", "…");
+        check("1\n2\n3\n4\n5\n6", "1\n2\n3\n4\n5\nx", "…  4  5 -6 +x");
+        check("1\n2\n3\n4\n5\n6\n7\n8", "x\n2\n3\n4\n5\n6\n7\ny", "-1 +x  2  3 …  6  7 -8 +y");
     }
 }

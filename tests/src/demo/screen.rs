@@ -63,6 +63,7 @@ impl Screen {
             match line {
                 Line::Same(text) => self.print(&format!("       {text}")),
                 Line::Removed(text) => self.painted(RED, &format!("     - {text}")),
+                Line::Skipped => self.painted(DIM, "       …"),
                 Line::Added(text) => self.painted(GREEN, &format!("     + {text}")),
             }
         }

@@ -1,6 +1,6 @@
 //! The stage: everything that runs, and the few things that every situation does with it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{
@@ -15,7 +15,12 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{diff::diff, screen::Screen, yaml::yaml};
+use super::{
+    diff::diff,
+    pod::{self, gated, node, shortened},
+    screen::Screen,
+    yaml::yaml,
+};
 use crate::{
     berth::{self, Controller, Webhook, opted_in},
     cluster::{Cluster, Node},
@@ -59,11 +64,12 @@ impl<'a> Stage<'a> {
         &self.configuration
     }
 
-    /// Adds `nodes` to the cluster and shows what they list.
+    /// Adds `nodes` to the cluster and shows what they list. Every node has the image of the Pods' sandboxes besides:
+    /// an empty list would mean that nothing is known yet.
     pub(super) async fn nodes(&self, nodes: &[Node]) -> anyhow::Result<()> {
         for node in nodes {
-            self.cluster.add(node).await?;
-            let lists = if node.images().is_empty() { "nothing".to_owned() } else { node.images().concat().join(", ") };
+            self.cluster.add(&node.clone().image(SANDBOX)).await?;
+            let lists = [node.images().concat(), vec!["pause:3.10".to_owned()]].concat().join(", ");
             self.screen.labelled(node.name(), &format!("lists {}", shortened(&lists)));
         }
         Ok(())
@@ -124,7 +130,7 @@ impl<'a> Stage<'a> {
     /// Shows what Berth changed in the Pod, and what it said.
     pub(super) fn changes(&self, pods: &Pods) -> anyhow::Result<()> {
         let (before, after) = (pods.without.first().context("no Pod")?, pods.with.first().context("no Pod")?);
-        let (before, after) = (yaml(&essence(before)), yaml(&essence(after)));
+        let (before, after) = (yaml(&pod::as_written(before)), yaml(&pod::as_written(after)));
         if before == after {
             self.screen.labelled("Berth", "changed nothing");
         } else {
@@ -170,104 +176,16 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// How many of `pods` are bound to which node.
-pub(super) fn places(pods: &[Value]) -> BTreeMap<&str, usize> {
-    pods.iter().filter_map(node).fold(BTreeMap::new(), |mut places, node| {
-        *places.entry(node).or_default() += 1;
-        places
-    })
-}
-
-/// The same as a sentence: `1 Pod on k3s-a, 1 on k3s-b`.
-pub(super) fn told(pods: &[Value]) -> String {
-    let places = places(pods);
-    let parts: Vec<_> = places.iter().map(|(node, count)| format!("{count} on {node}")).collect();
-    if parts.is_empty() { "none is bound".to_owned() } else { parts.join(", ") }
-}
-
-/// Whether every one of `pods` is bound to one of `nodes`.
-pub(super) fn all_on(pods: &[Value], nodes: &[&str]) -> bool {
-    !pods.is_empty() && pods.iter().all(|pod| node(pod).is_some_and(|node| nodes.contains(&node)))
-}
-
-/// Whether every one of `pods` has this image.
-pub(super) fn all_have(pods: &[Value], image: &str) -> bool {
-    !pods.is_empty() && pods.iter().all(|pod| text(pod, "/spec/containers/0/image") == Some(image))
-}
-
-/// Whether the Pod waits behind Berth's gate.
-pub(super) fn gated(pod: &Value) -> bool {
-    text(pod, "/spec/schedulingGates/0/name") == Some("berth.dev/image-on-node")
-}
-
-fn node(pod: &Value) -> Option<&str> {
-    text(pod, "/spec/nodeName")
-}
-
-fn text<'p>(pod: &'p Value, pointer: &str) -> Option<&'p str> {
-    pod.pointer(pointer).and_then(Value::as_str)
-}
-
-/// The part of a Pod that this is about: Berth's own marks, images, policies and where it can go.
-fn essence(pod: &Value) -> Value {
-    let at = |pointer: &str| pod.pointer(pointer).cloned();
-    let ours = |pointer: &str| {
-        let all = pod.pointer(pointer)?.as_object()?;
-        let ours: serde_json::Map<_, _> = all
-            .iter()
-            .filter(|(key, _)| key.starts_with("berth.dev/"))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        (!ours.is_empty()).then_some(Value::Object(ours))
-    };
-    let container =
-        json!({ "image": at("/spec/containers/0/image"), "imagePullPolicy": at("/spec/containers/0/imagePullPolicy") });
-    let parts = [
-        (
-            "metadata",
-            [("annotations", ours("/metadata/annotations")), ("labels", ours("/metadata/labels")), ("", None)],
-        ),
-        (
-            "spec",
-            [
-                ("affinity", at("/spec/affinity")),
-                ("containers", Some(json!([container]))),
-                ("schedulingGates", at("/spec/schedulingGates")),
-            ],
-        ),
-    ];
-    let mut essence = serde_json::Map::new();
-    for (name, fields) in parts {
-        let fields: serde_json::Map<_, _> =
-            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        if !fields.is_empty() {
-            essence.insert(name.to_owned(), Value::Object(fields));
-        }
-    }
-    Value::Object(essence)
-}
-
-/// Digests by their first letters: nobody reads 64 of them.
-fn shortened(text: &str) -> String {
-    let mut parts = text.split("sha256:");
-    let mut short = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let letters = part.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(part.len());
-        let (digest, rest) = part.split_at(letters);
-        short.push_str("sha256:");
-        short.extend(digest.chars().take(DIGEST_LETTERS));
-        short.push_str(if digest.len() > DIGEST_LETTERS { "…" } else { "" });
-        short.push_str(rest);
-    }
-    short
-}
-
 /// The namespace without Berth's label.
 pub(super) const WITHOUT: &str = "without-berth";
 /// The namespace with it.
 pub(super) const WITH: &str = "with-berth";
 const APP: &str = "app";
+/// As the kubelet lists what it pulled.
+pub(super) const SANDBOX: &[&str] = &[
+    "registry.k8s.io/pause@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a",
+    "registry.k8s.io/pause:3.10",
+];
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
-const DIGEST_LETTERS: usize = 8;
 
 const CONFIGURATION: &str = include_str!("berth.yaml");

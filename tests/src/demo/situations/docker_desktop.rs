@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_on, gated, told},
+    demo::{
+        pod::{all_on, gated, told},
+        stage::{SANDBOX, Stage},
+    },
 };
 
 /// A local build under `latest`: the API server fills in `Always`, and the list of the node that has it is late.
@@ -24,7 +27,7 @@ pub(super) async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     screen.check("no Pod is scheduled before a node has the image", pods.with.iter().all(gated));
 
     screen.doing("the kubelet of worker-2 sends its new list: docker.io/library/webapp:latest");
-    stage.cluster.set_images("worker-2", &[&["docker.io/library/webapp:latest"]]).await?;
+    stage.cluster.set_images("worker-2", &[&["docker.io/library/webapp:latest"], SANDBOX]).await?;
     let opened = stage.opened(3).await?;
     screen.labelled("then", &format!("`berth controller` lifts the gate: {}", told(&opened)));
     screen.check("every Pod is on worker-2, which has the image", all_on(&opened, &["worker-2"]));

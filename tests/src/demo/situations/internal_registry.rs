@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_have, places, told},
+    demo::{
+        pod::{all_have, places, told},
+        stage::Stage,
+    },
 };
 
 /// A registry behind a Service: nodes reach it by its `NodePort`, Berth by its name.

@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_on, told},
+    demo::{
+        pod::{all_on, told},
+        stage::Stage,
+    },
 };
 
 /// `imagePullPolicy: Never` on the node that does not have the image.

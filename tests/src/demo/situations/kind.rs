@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_have, told},
+    demo::{
+        pod::{all_have, told},
+        stage::Stage,
+    },
 };
 
 /// The same tag pushed twice: `IfNotPresent` keeps what the node has.

@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_have, told},
+    demo::{
+        pod::{all_have, told},
+        stage::Stage,
+    },
 };
 
 /// A digest in the manifest, and a newer push. Re-pinning is not there yet, and this says so.

@@ -1,6 +1,9 @@
 use crate::{
     cluster::Node,
-    demo::stage::{Stage, all_have, all_on, gated, places, told},
+    demo::{
+        pod::{all_have, all_on, gated, places, told},
+        stage::{SANDBOX, Stage},
+    },
 };
 
 /// `kind load` put the image on some nodes; no registry has it.
@@ -24,7 +27,7 @@ pub(super) async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
 
     stage.clear_pods().await?;
     screen.text("Then `kind load` brings it to kind-worker3 as well.");
-    stage.cluster.set_images("kind-worker3", &[&["docker.io/library/petstore:tilt-a03b9c51"]]).await?;
+    stage.cluster.set_images("kind-worker3", &[&["docker.io/library/petstore:tilt-a03b9c51"], SANDBOX]).await?;
     let pods = stage.deploy("petstore:tilt-a03b9c51", Some("IfNotPresent"), 3).await?;
     screen.labelled("with Berth", &told(&pods.with));
     screen.check(

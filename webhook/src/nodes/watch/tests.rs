@@ -171,3 +171,15 @@ async fn tells_of_changed_images_only() {
     until(|| changes.has_changed().unwrap()).await;
     assert_eq!(listed(&nodes, "app:2"), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_long_the_api_was_away_it_is_asked_every_other_second() {
+    let server = Server::new((0..100).map(|_| Reply::Refused));
+    let (nodes, _, _tasks) = start(&server);
+    until(|| server.asked().len() == 80).await;
+    let before = time::Instant::now();
+    until(|| server.asked().len() == 90).await;
+    assert!(before.elapsed() <= Duration::from_secs(2 * 10), "{:?}", before.elapsed());
+    assert!(before.elapsed() >= Duration::from_secs(1), "{:?}", before.elapsed());
+    assert!(!nodes.synced());
+}

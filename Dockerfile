@@ -1,0 +1,17 @@
+# `docker build .` makes the whole image.
+# Where image registries cannot be reached, .ci/image builds the binary itself and puts its folder in place of the
+# first stage (`--build-context build=DIR`).
+
+FROM docker.io/library/rust:1.95-alpine AS build
+RUN apk add --no-cache build-base ca-certificates
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --package berth \
+    && install -D target/release/berth /out/berth \
+    && install -D /etc/ssl/certs/ca-certificates.crt /out/ca-certificates.crt
+
+FROM scratch
+COPY --from=build /out/berth /berth
+COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+USER 65532:65532
+ENTRYPOINT ["/berth"]
