@@ -93,7 +93,7 @@ async fn the_webhook_reads_and_writes_nothing() {
 async fn the_controller_may_lift_gates_and_renew_its_lease() {
     let everywhere = ["pods list watch patch", "nodes list watch"];
     check_rights("berth-controller", "default", &everywhere).await.unwrap();
-    let own = ["leases create", "leases/berth-controller get patch update"];
+    let own = ["leases create", "leases/berth-controller patch"];
     check_rights("berth-controller", SYSTEM, &[own[0], own[1], everywhere[0], everywhere[1]]).await.unwrap();
 }
 
