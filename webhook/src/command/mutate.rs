@@ -64,7 +64,9 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
         (Some(file), _) => nodes::read(file, config.place.list_limit).map_err(Failure::Usage)?,
         (None, true) => Cluster::default(),
         (None, false) => nodes::ask(config.place.list_limit).await.unwrap_or_else(|error| {
-            say(&format!("no cluster answered, so images are not compared with what nodes hold: {error:#}"));
+            say(&format!(
+                "images are not compared with what nodes hold: {error:#} (see --nodes and --without-cluster)"
+            ));
             Cluster::default()
         }),
     };

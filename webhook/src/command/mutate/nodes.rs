@@ -1,13 +1,13 @@
 //! The nodes: from a file, or from the cluster that kubectl would talk to.
 
 use std::{
-    fs,
+    fs, iter,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use kube::{Api, Client, Config, api::ListParams};
 use serde::Deserialize;
 use tokio::time;
@@ -38,13 +38,20 @@ pub(super) fn read(file: &Path, list_limit: usize) -> anyhow::Result<Cluster> {
 
 /// Asks the cluster of the current kubeconfig, within a few seconds.
 pub(super) async fn ask(list_limit: usize) -> anyhow::Result<Cluster> {
-    let config = Config::infer().await?;
-    let namespace = config.default_namespace.clone();
-    let nodes = time::timeout(LIMIT, list(config)).await.context("it took too long")??;
+    let config = Config::infer().await.map_err(|error| anyhow!("no kubeconfig can be used: {}", root(&error)))?;
+    let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
+    let silent = |why: String| anyhow!("the cluster at {server} did not say: {why}");
+    let nodes = time::timeout(LIMIT, list(config)).await.map_err(|_| silent(format!("no answer within {LIMIT:?}")))?;
+    let nodes = nodes.map_err(|error| silent(root(&error)))?;
     Ok(Cluster { nodes: Some(fixed(nodes, list_limit)), namespace })
 }
 
-async fn list(config: Config) -> anyhow::Result<Vec<Node>> {
+/// The innermost cause: kube prints all of them at each level.
+fn root(error: &dyn std::error::Error) -> String {
+    iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
+}
+
+async fn list(config: Config) -> kube::Result<Vec<Node>> {
     let nodes = Api::<Node>::all(Client::try_from(config)?);
     let mut params = ListParams::default().limit(PAGE);
     let mut all = Vec::new();
