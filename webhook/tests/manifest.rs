@@ -18,7 +18,7 @@ use serde::Deserialize as _;
 use serde_json::Value as Json;
 use yaml_serde::Value as Yaml;
 
-/// Pins every image that has no digest, as if a registry had them all, and sets `policy` where it does.
+/// Pins every image that has no digest and may be pulled, as if a registry had them all; sets `policy` where it does.
 fn pin(manifest: &Manifest, policy: Option<&str>) -> Vec<Changes> {
     let values: Vec<&Json> = manifest.values().collect();
     let mut changes = vec![Changes::new(); values.len()];
@@ -35,7 +35,7 @@ fn pin(manifest: &Manifest, policy: Option<&str>) -> Vec<Changes> {
                     "volumes" => (item.get_mut("image"), "reference", "pullPolicy"),
                     _ => (Some(item), "image", "imagePullPolicy"),
                 };
-                let Some(holder) = holder else { continue };
+                let Some(holder) = holder.filter(|holder| holder[pull_policy] != "Never") else { continue };
                 if let Some(old) = holder[image].as_str().filter(|old| !old.contains(['@', '\n', '#'])) {
                     holder[image] = format!("{old}{DIGEST}").into();
                     if let Some(policy) = policy {
@@ -51,14 +51,30 @@ fn pin(manifest: &Manifest, policy: Option<&str>) -> Vec<Changes> {
 
 /// What libyaml reads, with merge keys merged.
 fn meaning(text: &str) -> Vec<Yaml> {
-    let read = |document| {
-        let mut value = Yaml::deserialize(document).expect(text);
-        value.apply_merge().expect(text);
-        value
-    };
     // libyaml takes a byte order mark before `---` for a part of the first line.
     let text = text.trim_start_matches('\u{feff}');
-    yaml_serde::Deserializer::from_str(text).map(read).collect()
+    yaml_serde::Deserializer::from_str(text).map(|document| merged(Yaml::deserialize(document).expect(text))).collect()
+}
+
+/// `Value::apply_merge` forgets what is merged into something that is merged.
+fn merged(value: Yaml) -> Yaml {
+    match value {
+        Yaml::Mapping(mut members) => {
+            let mut result = yaml_serde::Mapping::new();
+            let bases = match members.remove("<<") {
+                Some(Yaml::Sequence(bases)) => bases,
+                base => base.into_iter().collect(),
+            };
+            for base in bases.into_iter().rev() {
+                let Yaml::Mapping(base) = merged(base) else { panic!("only mappings are merged") };
+                result.extend(base);
+            }
+            result.extend(members.into_iter().map(|(key, value)| (key, merged(value))));
+            Yaml::Mapping(result)
+        }
+        Yaml::Sequence(items) => items.into_iter().map(merged).collect(),
+        other => other,
+    }
 }
 
 fn set(value: &mut Yaml, path: &[String], new: &str) {
@@ -76,6 +92,18 @@ fn set(value: &mut Yaml, path: &[String], new: &str) {
 /// Pins the images of a file and compares, before and after, its meaning and its bytes. Returns how many fields changed.
 #[track_caller]
 fn check(text: &str, policy: Option<&str>) -> usize {
+    let (rewritten, count) = check_meaning(text, policy);
+    let without = rewritten.replace(DIGEST, "");
+    match policy {
+        None => assert_eq!(without, text, "bytes besides the images"),
+        Some(_) => assert!(is_inside(&text.replace("Always", ""), &without), "bytes were lost:\n{text}\n{without}"),
+    }
+    count
+}
+
+/// The same for its meaning only; returns the rewritten text as well.
+#[track_caller]
+fn check_meaning(text: &str, policy: Option<&str>) -> (String, usize) {
     let manifest = Manifest::parse(text.as_bytes().to_vec()).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let changes = pin(&manifest, policy);
     let rewritten = manifest.rewrite(&changes);
@@ -88,12 +116,8 @@ fn check(text: &str, policy: Option<&str>) -> usize {
         }
     }
     assert_eq!(meaning(&rewritten.text), want, "{}", rewritten.text);
-    let without = rewritten.text.replace(DIGEST, "");
-    match policy {
-        None => assert_eq!(without, text, "bytes besides the images"),
-        Some(_) => assert!(is_inside(&text.replace("Always", ""), &without), "bytes were lost:\n{text}\n{without}"),
-    }
-    changes.iter().map(Changes::len).sum()
+    let count = changes.iter().map(Changes::len).sum();
+    (rewritten.text, count)
 }
 
 /// Whether `text` can be made from `whole` by leaving bytes out.
@@ -133,6 +157,34 @@ proptest! {
     fn any_manifest_keeps_its_meaning_and_its_bytes(text in manifest(), policy in any::<bool>()) {
         check(&text, policy.then_some("IfNotPresent"));
     }
+
+    #[test]
+    fn whoever_shares_an_anchor_keeps_what_it_meant(text in sharing(), policy in any::<bool>()) {
+        check_meaning(&text, policy.then_some("IfNotPresent"));
+    }
+}
+
+/// A Pod whose containers take their images and themselves from each other. No anchor is used twice: `yaml_serde`
+/// confuses those.
+fn sharing() -> impl Strategy<Value = String> {
+    let container = (0..4, any::<prop::sample::Index>(), prop::option::of(any::<bool>()), any::<bool>());
+    prop::collection::vec(container, 1..7).prop_map(|containers| {
+        let containers = containers.into_iter().enumerate().map(|(number, (kind, link, never, flow))| {
+            let mut pairs = match (kind, number) {
+                (0, _) | (_, 0) => vec![format!("image: &i{number} image{number}"), format!("name: n{number}")],
+                (1, _) => vec![format!("image: &a{number} again"), format!("args: [*a{number}]")],
+                (2, _) => vec!["image: *i0".to_owned(), "name: *label".to_owned(), "tty: *i0".to_owned()],
+                (_, _) => vec![format!("<<: *c{}", link.index(number)), format!("name: n{number}")],
+            };
+            pairs.extend(never.map(|never| format!("imagePullPolicy: {}", if never { "Never" } else { "Always" })));
+            if flow {
+                return format!("  - &c{number} {{{}}}\n", pairs.join(", "));
+            }
+            format!("  - &c{number}\n    {}\n", pairs.join("\n    "))
+        });
+        let head = "apiVersion: v1\nkind: Pod\nmetadata: {labels: {a: &label label}}\nspec:\n  containers:\n";
+        head.to_owned() + &containers.collect::<String>()
+    })
 }
 
 /// A file of several documents, as people and tools write them.
