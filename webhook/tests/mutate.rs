@@ -223,6 +223,17 @@ fn placement_is_told_and_in_json_also_done() {
 }
 
 #[test]
+fn a_pod_that_no_node_can_run_waits() {
+    let bench = Bench::new();
+    bench.file("nodes.json", &nodes().to_string());
+    let pod = "{apiVersion: v1, kind: Pod, spec: {containers: [{name: x, image: nobody:dev, imagePullPolicy: Never}]}}";
+    let ran = bench.run_with(&["-f", "-", "--nodes", "nodes.json", "-o", "json"], pod);
+    let stored: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(stored.pointer("/spec/schedulingGates"), Some(&json!([{"name": "berth.dev/image-on-node"}])));
+    assert!(ran.err.contains("waits, since no node has nobody:dev"), "{ran:?}");
+}
+
+#[test]
 fn the_cluster_of_the_kubeconfig_is_asked() {
     let bench = Bench::new();
     let answer = || async { ([("content-type", "application/json")], nodes().to_string()) };
@@ -278,7 +289,7 @@ fn mistakes_are_named_and_exit_with_64() {
         (&["-f", "broken.yaml"], "berth: broken.yaml:2:5: this key is no text (this looks like a template"),
         (
             &["-f", "number.yaml", "--without-cluster"],
-            "berth: number.yaml:6: Pod/: spec.containers.0.image: invalid type: floating point `1.25`, expected a string",
+            "berth: number.yaml:6: Pod/(unnamed): spec.containers.0.image: invalid type: floating point `1.25`, expected a string",
         ),
         (&["-f", "fine.yaml", "--config", "nowhere"], "berth: nowhere cannot be read"),
         (

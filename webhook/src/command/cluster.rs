@@ -26,4 +26,5 @@ pub fn own_namespace() -> String {
 /// An API server that comes back is found by the next attempt, not by one that has waited for long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-const USUAL_NAMESPACE: &str = "berth-system";
+/// Where the manifests install Berth.
+pub const USUAL_NAMESPACE: &str = "berth-system";

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use self::{nodes::Cluster, show::Format};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, cluster};
 use crate::{
     admission::App,
     config::{self, Config},
@@ -60,7 +60,7 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     if subjects.is_empty() {
         say(&format!("{name}: no Pod and no Pod template"));
     }
-    let cluster = match (&args.nodes, args.without_cluster || subjects.is_empty()) {
+    let known = match (&args.nodes, args.without_cluster || subjects.is_empty()) {
         (Some(file), _) => nodes::read(file, config.place.list_limit).map_err(Failure::Usage)?,
         (None, true) => Cluster::default(),
         (None, false) => nodes::ask(config.place.list_limit).await.unwrap_or_else(|error| {
@@ -71,8 +71,8 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
         }),
     };
 
-    let app = app(config, &cluster).map_err(Failure::Usage)?;
-    let decided = decide::all(&app, &manifest, subjects, &cluster.namespace).await;
+    let app = app(config, &known).map_err(Failure::Usage)?;
+    let decided = decide::all(&app, &manifest, subjects, &known.namespace).await;
     app.registry.finished().await;
     let decided = decided.map_err(|error| Failure::Usage(anyhow!("{name}:{error}")))?;
 
@@ -115,17 +115,17 @@ fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
 }
 
 /// The webhook's own, as if it ran in this cluster together with a controller.
-fn app(config: Config, cluster: &Cluster) -> anyhow::Result<App<Shared<Client>>> {
+fn app(config: Config, known: &Cluster) -> anyhow::Result<App<Shared<Client>>> {
     let metrics = Arc::new(Metrics::new(&config));
     // One run is one moment: an image that stands in several places gets one digest.
     let registry = Shared::new(Client::new(&config, Arc::clone(&metrics))?, config.pin.max_age.max(ONE_RUN));
     Ok(App {
         config: Arc::new(config),
         registry,
-        nodes: cluster.nodes.clone(),
+        nodes: known.nodes.clone(),
         namespaces: None,
         controller: Some(Arc::new(Heartbeat::fixed(Instant::now()))),
-        own_namespace: OWN_NAMESPACE.to_owned(),
+        own_namespace: cluster::USUAL_NAMESPACE.to_owned(),
         metrics,
     })
 }
@@ -152,5 +152,3 @@ fn print(text: &str) -> io::Result<()> {
 
 /// Longer than any run lasts.
 const ONE_RUN: Duration = Duration::from_secs(3600);
-/// Where the manifests install Berth.
-const OWN_NAMESPACE: &str = "berth-system";

@@ -15,7 +15,7 @@ pub struct Subject {
     pub pod: Vec<String>,
     /// The object's kind.
     pub kind: String,
-    /// The object's name; what `generateName` says and an ellipsis where it has none.
+    /// The object's name; what `generateName` says and an ellipsis where it has none yet.
     pub name: String,
     /// The object's namespace, if it says one.
     pub namespace: Option<String>,
@@ -67,7 +67,7 @@ fn look(document: usize, value: &Value, path: Vec<String>, said: &Said<'_>, foun
         object: path,
         pod,
         kind: kind.to_owned(),
-        name: name.unwrap_or_default(),
+        name: name.unwrap_or_else(|| "(unnamed)".to_owned()),
         namespace: metadata("namespace").filter(|namespace| !namespace.is_empty()),
         template: !inside.is_empty(),
     });

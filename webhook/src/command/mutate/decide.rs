@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use crate::{
@@ -44,6 +44,12 @@ async fn one<R: Resolve>(
 ) -> Result<Decided, String> {
     let written = manifest.value(subject.document, &subject.pod).unwrap_or(&Value::Null);
     let mut after = without_nulls(written);
+    if let Value::Object(pod) = &mut after
+        && !subject.template
+    {
+        // By the time that it is reviewed a Pod has at least a name.
+        pod.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    }
     let text = after.to_string();
     let pod = decode(&text).map_err(|(path, why)| {
         let path = [&subject.pod[..], &path].concat();

@@ -30,7 +30,7 @@ fn about(decided: &Decided, format: Format, rewritten: &Rewritten) -> Vec<String
     lines.iter().map(|line| format!("{}/{}: {line}", subject.kind, subject.name)).collect()
 }
 
-/// Where the Pods would run, as far as the output does not show it.
+/// Where the Pods would run; a note says it where they would wait.
 fn placement(placement: &Placement) -> Vec<String> {
     let required = match &placement.required {
         Some(Requirement::In(nodes)) => Some(format!("would run only on {}", enumerated(nodes))),
@@ -39,8 +39,7 @@ fn placement(placement: &Placement) -> Vec<String> {
     };
     let preferred =
         (!placement.preferred.is_empty()).then(|| format!("would prefer {}", enumerated(&placement.preferred)));
-    let gate = placement.gate.then(|| "would wait until a node has the image".to_owned());
-    [required, preferred, gate].into_iter().flatten().collect()
+    [required, preferred].into_iter().flatten().collect()
 }
 
 /// `a, b, c and 12 more`.
