@@ -196,11 +196,15 @@ fn without(value: &mut Value, ours: &impl Fn(&Value) -> bool) {
     match value {
         Value::Array(items) => {
             items.retain(|item| !ours(item));
-            items.iter_mut().for_each(|item| without(item, ours));
+            for item in items.iter_mut() {
+                without(item, ours);
+            }
             items.retain(|item| !is_empty(item));
         }
         Value::Object(members) => {
-            members.values_mut().for_each(|member| without(member, ours));
+            for member in members.values_mut() {
+                without(member, ours);
+            }
             members.retain(|_, member| !is_empty(member));
         }
         _ => {}
