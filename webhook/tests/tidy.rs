@@ -6,6 +6,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The steps of a review have the same names, in the same order, in the README, in ARCHITECTURE.md, in the library's
@@ -82,6 +83,20 @@ fn known_keys(body: &str) -> BTreeSet<String> {
     let error = berth::config::parse(&text, "x").unwrap_err().to_string();
     let known = error.lines().filter_map(|line| line.split_once("x: there is no such key; here can stand "));
     known.flat_map(|(_, keys)| keys.split(", ")).map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+/// The program knows the arguments that the Deployments give it.
+#[test]
+fn deployments_start_with_arguments_that_exist() {
+    for file in ["webhook.yaml", "controller.yaml"] {
+        let text = read(&format!("manifests/base/{file}"));
+        let after = text.lines().skip_while(|line| line.trim() != "args:").skip(1);
+        let mut arguments: Vec<_> = after.map_while(|line| line.trim().strip_prefix("- ")).collect();
+        assert!(arguments.len() > 1, "{file}: {arguments:?}");
+        arguments.push("--help"); // what is before it must be right
+        let output = Command::new(env!("CARGO_BIN_EXE_berth")).args(&arguments).output().unwrap();
+        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// Links to files of this repository lead somewhere.
