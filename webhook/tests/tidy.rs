@@ -99,6 +99,28 @@ fn deployments_start_with_arguments_that_exist() {
     }
 }
 
+/// Every label, annotation and gate is explained in the README, and none that is not there.
+#[test]
+fn every_label_and_annotation_is_explained() {
+    let mut used = BTreeSet::new();
+    for (folder, extension) in
+        [("webhook/src/admission", "rs"), ("webhook/src/nodes", "rs"), ("manifests/base", "yaml")]
+    {
+        for path in files_below(folder, extension) {
+            used.extend(keys(&fs::read_to_string(path).unwrap()));
+        }
+    }
+    assert_eq!(keys(&read("README.md")), used);
+}
+
+/// The keys `berth.dev/…` in a text.
+fn keys(text: &str) -> BTreeSet<String> {
+    let after = text.split("berth.dev/").skip(1);
+    let names =
+        after.map(|rest| rest.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '-')).next().unwrap());
+    names.filter(|name| name.len() > 1).map(str::to_owned).collect() // one letter is the version of the configuration
+}
+
 /// Links to files of this repository lead somewhere.
 #[test]
 fn links_lead_somewhere() {
@@ -139,9 +161,20 @@ fn texts() -> Vec<PathBuf> {
     texts
 }
 
+/// All files in `folder` and its folders.
 fn files_below(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let paths = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+    let mut files = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                files.push(path);
+            }
+        }
+    }
+    files
 }
 
 fn read(file: &str) -> String {
