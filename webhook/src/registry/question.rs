@@ -72,7 +72,7 @@ impl Question<'_> {
         let service = bearer.service_url(endpoint).map_err(|reason| self.untrusted(reason))?;
         let basic = basic.filter(|_| may_see_credentials(&service, self.image.host(), endpoint));
         let proven = basic.is_some();
-        let http = self.upstreams.client_for(&service);
+        let http = self.upstreams.client_for(&service, &self.upstream);
         let http = http.map_err(|refusal| Error::unreachable(self.image, format!("its token service: {refusal}")))?;
         let mut request = http.get(bearer.question(service, self.path));
         if let Some(basic) = basic {
@@ -118,7 +118,7 @@ impl Question<'_> {
             };
             http = self
                 .upstreams
-                .client_for(&next)
+                .client_for(&next, &self.upstream)
                 .map_err(|refusal| Error::unreachable(self.image, format!("it redirects elsewhere: {refusal}")))?;
             (url, header) = (next, None);
         }

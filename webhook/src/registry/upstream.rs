@@ -30,6 +30,8 @@ pub(super) struct Upstream<'a> {
     pub(super) endpoint: Url,
     /// The client to ask with.
     pub(super) http: &'a reqwest::Client,
+    /// The configuration names it.
+    known: bool,
 }
 
 impl Upstreams {
@@ -61,22 +63,25 @@ impl Upstreams {
     pub(super) fn of(&self, host: &str) -> Result<Upstream<'_>, Refusal> {
         if let Some(known) = self.known.iter().find(|known| known.registry.covers(host)) {
             let endpoint = known.endpoint.clone().map_or_else(|| default_endpoint(host), Ok)?;
-            return Ok(Upstream { endpoint, http: &known.http });
+            return Ok(Upstream { endpoint, http: &known.http, known: true });
         }
         let endpoint = default_endpoint(host)?;
         check_url(&endpoint)?;
-        Ok(Upstream { endpoint, http: &self.guarded })
+        Ok(Upstream { endpoint, http: &self.guarded, known: false })
     }
 
     /// The client for an address that a registry has named: of a redirect, or of a token service.
-    pub(super) fn client_for(&self, url: &Url) -> Result<&reqwest::Client, Refusal> {
+    ///
+    /// Only registries that the configuration names may send Berth to others that it names: a stranger's registry must
+    /// not make it talk to those inside.
+    pub(super) fn client_for(&self, url: &Url, from: &Upstream<'_>) -> Result<&reqwest::Client, Refusal> {
         let host = url.host_str().unwrap_or_default();
         let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let named = |known: &&Known| match &known.endpoint {
             Some(endpoint) if endpoint.origin() == url.origin() => true,
             _ => url.scheme() == "https" && known.registry.covers(&name),
         };
-        if let Some(known) = self.known.iter().find(named) {
+        if let Some(known) = self.known.iter().filter(|_| from.known).find(named) {
             return Ok(&known.http);
         }
         check_url(url)?;
@@ -239,5 +244,26 @@ mod tests {
             assert_eq!(asked(&upstreams, image), Ok(want.to_owned()), "image: {image}");
         }
         assert!(asked(&upstreams, "localhost:30501/app").is_err());
+    }
+
+    #[test]
+    fn a_strangers_registry_does_not_send_berth_inside() {
+        let entries = [entry("localhost:30500", Some("http://registry.svc:5000")), entry("harbor.local", None)];
+        let upstreams = Upstreams::new(&entries, &[]).unwrap();
+        let goes = |from: &str, to: &str| {
+            let from = upstreams.of(from).unwrap();
+            upstreams.client_for(&to.parse().unwrap(), &from).is_ok()
+        };
+        assert!(goes("localhost:30500", "http://registry.svc:5000/token"));
+        assert!(goes("localhost:30500", "https://localhost:30500/token"));
+        assert!(goes("harbor.local", "http://registry.svc:5000/token"));
+        assert!(!goes("harbor.local", "http://registry.svc:5001/token"));
+        assert!(!goes("evil.example", "http://registry.svc:5000/token"));
+        assert!(!goes("evil.example", "https://localhost:30500/token"));
+        assert!(!goes("evil.example", "https://10.0.0.1/token"));
+        // By name, but through the client that dials public addresses only.
+        let evil = upstreams.of("evil.example").unwrap();
+        let client = upstreams.client_for(&"https://harbor.local/token".parse().unwrap(), &evil).unwrap();
+        assert!(std::ptr::eq(client, &upstreams.guarded));
     }
 }
