@@ -13,6 +13,8 @@ mod egress;
 mod fake;
 mod question;
 mod shared;
+#[doc(hidden)]
+pub mod strangers;
 mod token;
 mod upstream;
 

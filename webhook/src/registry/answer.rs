@@ -86,7 +86,8 @@ const MANIFESTS: [&str; 4] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
-const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// The header with a manifest's digest.
+pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Characters of a stranger's text that are shown.
 const QUOTED: usize = 80;
 

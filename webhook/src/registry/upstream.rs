@@ -264,6 +264,6 @@ mod tests {
         // By name, but through the client that dials public addresses only.
         let evil = upstreams.of("evil.example").unwrap();
         let client = upstreams.client_for(&"https://harbor.local/token".parse().unwrap(), &evil).unwrap();
-        assert!(std::ptr::eq(client, &upstreams.guarded));
+        assert!(std::ptr::eq(client, &raw const upstreams.guarded));
     }
 }
