@@ -61,10 +61,11 @@ async fn keep_open(screen: &Screen, stage: &Stage<'_>) -> anyhow::Result<()> {
     let kubectl = stage.cluster.kubectl_path().display();
     screen.block(&format!(
         "export KUBECONFIG={kubeconfig}\n\
-         {kubectl} run app -n {WITH} --image=localhost:5001/app:v2\n\
-         {kubectl} run webapp -n {WITH} --image=webapp:latest\n\
-         {kubectl} get pods -n {WITH} -o yaml\n\
-         {kubectl} apply -n {WITH} -f FILE",
+         alias kubectl={kubectl}\n\
+         kubectl run app -n {WITH} --image=localhost:5001/app:v2\n\
+         kubectl run webapp -n {WITH} --image=webapp:latest\n\
+         kubectl get pods -n {WITH} -o yaml\n\
+         kubectl apply -n {WITH} -f FILE",
         kubeconfig = stage.cluster.kubeconfig().display(),
         WITH = stage::WITH,
     ));

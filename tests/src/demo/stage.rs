@@ -127,14 +127,19 @@ impl<'a> Stage<'a> {
         .await
     }
 
-    /// Shows what Berth changed in the Pod, and what it said.
+    /// Shows what Berth changed in the Pod, and what it wrote there for people.
     pub(super) fn changes(&self, pods: &Pods) -> anyhow::Result<()> {
-        let (before, after) = (pods.without.first().context("no Pod")?, pods.with.first().context("no Pod")?);
+        self.difference("Berth", &pods.without, &pods.with)
+    }
+
+    /// Shows what `who` changed between the first Pod `before` and the first Pod `after`.
+    pub(super) fn difference(&self, who: &str, before: &[Value], after: &[Value]) -> anyhow::Result<()> {
+        let (before, after) = (before.first().context("no Pod")?, after.first().context("no Pod")?);
         let (before, after) = (yaml(&pod::as_written(before)), yaml(&pod::as_written(after)));
         if before == after {
-            self.screen.labelled("Berth", "changed nothing");
+            self.screen.labelled(who, "changed nothing");
         } else {
-            self.screen.labelled("Berth", "changed the Pod, as it is stored:");
+            self.screen.labelled(who, "changed the Pod, as it is stored:");
             self.screen.diff(&diff(&shortened(&before), &shortened(&after)));
         }
         Ok(())

@@ -23,13 +23,14 @@ pub(super) async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
         !all_on(&pods.without, &["worker-2"]),
     );
     stage.changes(&pods)?;
-    screen.labelled("with Berth", "they wait behind a gate, and say so in their notes");
+    screen.labelled("with Berth", "none is bound: they wait behind a gate, and say so");
     screen.check("no Pod is scheduled before a node has the image", pods.with.iter().all(gated));
 
     screen.doing("the kubelet of worker-2 sends its new list: docker.io/library/webapp:latest");
     stage.cluster.set_images("worker-2", &[&["docker.io/library/webapp:latest"], SANDBOX]).await?;
     let opened = stage.opened(3).await?;
-    screen.labelled("then", &format!("`berth controller` lifts the gate: {}", told(&opened)));
+    stage.difference("the controller", &pods.with, &opened)?;
+    screen.labelled("then", &told(&opened));
     screen.check("every Pod is on worker-2, which has the image", all_on(&opened, &["worker-2"]));
     screen.text(
         "Where another worker still lists last week's build under the same name, Berth cannot tell the two apart yet: \
