@@ -24,6 +24,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{self, Instant},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -92,19 +93,24 @@ async fn serve_one(
 ) {
     let ended = match tls {
         None => connection::serve(socket, Protocol::Http1, router, pace, stop).await,
-        Some(tls) => match time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(socket)).await {
-            Ok(Ok(stream)) => {
-                let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
+        // In a box of its own, so that a connection of hours does not hold the room that its handshake took.
+        Some(tls) => match Box::pin(handshake(socket, tls)).await {
+            Ok((stream, protocol)) => {
                 debug!(%peer, ?protocol, "connected");
                 connection::serve(stream, protocol, router, pace, stop).await
             }
-            Ok(Err(error)) => Err(error.into()),
-            Err(_elapsed) => return debug!(%peer, limit = ?HANDSHAKE_LIMIT, "no TLS handshake in time"),
+            Err(error) => Err(error.into()),
         },
     };
     if let Err(error) = ended {
         debug!(%peer, error, "connection failed");
     }
+}
+
+async fn handshake(socket: TcpStream, tls: Arc<Tls>) -> io::Result<(Box<TlsStream<TcpStream>>, Protocol)> {
+    let stream = time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(socket)).await??;
+    let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
+    Ok((Box::new(stream), protocol))
 }
 
 /// The socket, unless accepting failed: then a pause, because what fails now (descriptors are used up) fails again.

@@ -106,8 +106,8 @@ async fn answer(
 /// The protocols offered in the handshake, best first.
 pub(super) const ALPN: [&[u8]; 2] = [ALPN_HTTP2, b"http/1.1"];
 const ALPN_HTTP2: &[u8] = b"h2";
-/// Bytes; bounds the header, and what of a body is read ahead.
-const HTTP1_BUFFER: usize = 64 * 1024;
+/// Bytes; bounds the header, what of a body is read ahead, and what an idle connection holds. API servers send 400.
+const HTTP1_BUFFER: usize = 8 * 1024;
 const HTTP2_STREAMS: u32 = 250;
 /// Bytes.
 const HTTP2_HEADERS: u32 = 16 * 1024;
