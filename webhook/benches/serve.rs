@@ -149,7 +149,8 @@ fn start() -> (Child, u16, String) {
     let port = lines.next().unwrap().parse().unwrap();
     let mut authority = String::new();
     while !authority.contains("END CERTIFICATE") {
-        authority += &format!("{}\n", lines.next().unwrap());
+        authority += &lines.next().unwrap();
+        authority.push('\n');
     }
     (server, port, authority)
 }

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     /// The metadata after writing, twice: the second time must yield no operation.
-    fn written(before: Value, fill: impl Fn(&mut Metadata<'static>)) -> Value {
+    fn written(before: &Value, fill: impl Fn(&mut Metadata<'static>)) -> Value {
         let mut pod = json!({ "metadata": before });
         for round in 0..2 {
             let mut operations = Vec::new();
@@ -152,9 +152,9 @@ mod tests {
     fn parents_are_created_and_neighbours_kept() {
         let fill = |metadata: &mut Metadata<'_>| metadata.note(&[Note::attention("look")]);
         let expected = json!({"annotations": {NOTES: "look"}, "labels": {ATTENTION: "true"}});
-        assert_eq!(written(json!({}), fill), expected);
-        assert_eq!(written(json!({"annotations": null, "labels": {}}), fill), expected);
-        let kept = written(json!({"annotations": {"a/b~c": "d"}, "labels": {"e": "f"}}), fill);
+        assert_eq!(written(&json!({}), fill), expected);
+        assert_eq!(written(&json!({"annotations": null, "labels": {}}), fill), expected);
+        let kept = written(&json!({"annotations": {"a/b~c": "d"}, "labels": {"e": "f"}}), fill);
         assert_eq!(
             kept,
             json!({"annotations": {"a/b~c": "d", NOTES: "look"}, "labels": {"e": "f", ATTENTION: "true"}})
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn lines_are_added_once_and_never_beyond_the_limit() {
         let notes: Vec<_> = (0..100).map(|number| Note::info(format!("{number}\n{}", "x".repeat(40)))).collect();
-        let after = written(json!({"annotations": {NOTES: "kept"}}), |metadata| metadata.note(&notes));
+        let after = written(&json!({"annotations": {NOTES: "kept"}}), |metadata| metadata.note(&notes));
         let text = after["annotations"][NOTES].as_str().unwrap();
         assert!(text.starts_with("kept\n0 xxx") && text.len() <= NOTES_LIMIT && text.lines().count() > 10, "{text}");
     }
@@ -172,23 +172,23 @@ mod tests {
     #[test]
     fn the_first_image_is_the_original() {
         let before = json!({"annotations": {ORIGINAL_IMAGES: r#"{"c":"nginx"}"#}});
-        let after = written(before, |metadata| {
+        let after = written(&before, |metadata| {
             metadata.replaced("c", "nginx@sha256:1");
             metadata.replaced("new", "redis");
         });
         assert_eq!(after["annotations"][ORIGINAL_IMAGES], r#"{"c":"nginx","new":"redis"}"#);
         let forged = json!({"annotations": {ORIGINAL_IMAGES: "[not a map"}});
-        let after = written(forged, |metadata| metadata.replaced("c", "nginx"));
+        let after = written(&forged, |metadata| metadata.replaced("c", "nginx"));
         assert_eq!(after["annotations"][ORIGINAL_IMAGES], r#"{"c":"nginx"}"#);
     }
 
     #[test]
     fn hints_give_way_where_annotations_are_nearly_full() {
         let full = json!({"annotations": {"big": "x".repeat(ANNOTATIONS_LIMIT)}});
-        let after = written(full, |metadata| metadata.replaced("c", "nginx"));
+        let after = written(&full, |metadata| metadata.replaced("c", "nginx"));
         assert!(after["annotations"].get(ORIGINAL_IMAGES).is_none());
         let after =
-            written(json!({}), |metadata| metadata.replaced("c", Box::leak("x".repeat(ORIGINALS_LIMIT).into())));
+            written(&json!({}), |metadata| metadata.replaced("c", Box::leak("x".repeat(ORIGINALS_LIMIT).into())));
         assert!(after.get("annotations").is_none());
     }
 }
