@@ -8,7 +8,7 @@
     reason = "what a test does not find, it fails by"
 )]
 
-mod always_pull;
+mod administrator;
 mod failures;
 mod injection;
 mod mirrors;

@@ -148,3 +148,15 @@ async fn setting_the_image_of_a_running_pod_is_left_alone() {
     namespace.kubectl(&["set", "image", "pod/web", "main=nginx:latest"], "").await;
     assert_eq!(image(&namespace.pod().await), "nginx:latest");
 }
+
+#[tokio::test]
+async fn a_pod_as_large_as_the_api_server_takes_is_pinned_all_the_same() {
+    let world = world().await;
+    let namespace = world.namespace("large").await;
+    // In a review each of these takes six bytes.
+    let large = "<".repeat(2_900_000);
+    let container = json!({"name": "main", "image": "nginx", "env": [{"name": "LARGE", "value": large}]});
+    let stored = namespace.dry_run(&pod_with("web", &json!({"containers": [container]}))).await;
+    assert_eq!(image(&stored), format!("nginx@{}", world.digest("library/nginx:latest")));
+    assert_eq!(stored["spec"]["containers"][0]["env"][0]["value"].as_str().map(str::len), Some(large.len()));
+}

@@ -71,6 +71,17 @@ async fn a_pod_or_its_namespace_may_opt_out_by_annotation() {
     .unwrap();
 }
 
+#[tokio::test]
+async fn the_api_object_of_a_static_pod_is_left_alone() {
+    let world = world().await;
+    let namespace = world.namespace("static").await;
+    let mut mirror = pod("web", "nginx");
+    mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "hash"});
+    mirror["spec"]["nodeName"] = json!("any");
+    let stored = namespace.create(&mirror).await;
+    assert_eq!((image(&stored), notes(&stored)), ("nginx", ""));
+}
+
 /// A Pod that the strictest Pod security lets pass.
 fn restricted(name: &str, image: &str) -> Value {
     let context = json!({
