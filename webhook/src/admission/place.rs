@@ -155,8 +155,8 @@ pub fn place(
     if reach.is_nobody() {
         return missing::place(pod, &inventory, &needs, config.on_missing, circumstances);
     }
-    let mut placement = require::place(&reach);
-    prefer::add(&mut placement, &reach, &optional);
+    let (mut placement, confined) = require::place(&reach);
+    prefer::add(&mut placement, confined, &reach, &optional);
     placement
 }
 

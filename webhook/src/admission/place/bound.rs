@@ -31,19 +31,20 @@ impl<'a> Bound<'a> {
         affinity.bound_to().map(Self::To).or_else(|| daemon().then_some(Self::Somewhere))
     }
 
-    /// Says so where the node lacks what is required. A gate would change nothing.
+    /// Says so where the node lacks what is required. There is nothing to wait for: a gate would be opened.
     pub(super) fn place(self, index: &Index, required: &[&Wanted]) -> Placement {
-        let Self::To(name) = self else { return Placement::default() };
-        let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return Placement::default() };
+        let nothing = Placement { held: true, ..Placement::default() };
+        let Self::To(name) = self else { return nothing };
+        let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return nothing };
         let inventory = Inventory::of(index, required);
         let image = names(&inventory.wanted);
         let text = match inventory.kind(node) {
-            Kind::Sure | Kind::Holder | Kind::Unknown => return Placement::default(),
+            Kind::Sure | Kind::Holder | Kind::Unknown => return nothing,
             Kind::Contested => {
                 format!("{name} lists {image}, but may refuse it: its content was pulled by another name")
             }
             Kind::Absent => format!("{name}, its node, lacks {image}: {}", load_hint(Some(node), &inventory.wanted)),
         };
-        Placement::noted(inventory.about(Note::attention(text)))
+        Placement { notes: vec![inventory.about(Note::attention(text))], ..nothing }
     }
 }

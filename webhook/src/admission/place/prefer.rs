@@ -9,12 +9,14 @@ use super::{
 use crate::nodes::{Index, fits::Needs};
 
 /// Adds a preference among the nodes within `reach`: for the surest kind, and there for those that list most of `optional`.
-pub(super) fn add(placement: &mut Placement, reach: &Reach<'_>, optional: &[&Wanted]) {
+///
+/// `confined`: the Pod can go nowhere else.
+pub(super) fn add(placement: &mut Placement, confined: bool, reach: &Reach<'_>, optional: &[&Wanted]) {
     let Some(best) = reach.listing().map(|candidate| candidate.kind).min() else { return };
     let also = Inventory::of(reach.inventory.index, optional);
     let of_kind = reach.listing().filter(|candidate| candidate.kind == best);
     let preferred = most_listing(of_kind.copied(), &also);
-    if reach.complete && preferred.len() == reach.candidates.len() {
+    if confined && reach.complete && preferred.len() == reach.candidates.len() {
         return; // all the same
     }
     let names = cut(&preferred, Budget::preferred());

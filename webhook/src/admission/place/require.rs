@@ -9,19 +9,27 @@ use super::{
 };
 use crate::{admission::note::Note, nodes::fits::Term};
 
-/// Requires the nodes within `reach`, which are not nobody.
-pub(super) fn place(reach: &Reach<'_>) -> Placement {
+/// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them.
+pub(super) fn place(reach: &Reach<'_>) -> (Placement, bool) {
     let mut placement = Placement { held: reach.listing().next().is_some(), ..Placement::default() };
     if is_settled(reach) {
-        return placement;
+        return (placement, true);
     }
     placement.notes.extend(doubt(reach));
-    if !reach.is_everywhere() {
-        let (required, note) = requirement(reach);
-        placement.required = required;
-        placement.notes.extend(note);
+    if reach.is_everywhere() {
+        return (placement, true);
     }
-    placement
+    match requirement(reach) {
+        Ok((required, note)) => {
+            placement.required = required;
+            placement.notes.extend(note);
+            (placement, true)
+        }
+        Err(why) => {
+            placement.notes.push(why);
+            (placement, false)
+        }
+    }
 }
 
 /// Whether each term that the user, or Berth before, wrote names only nodes within reach.
@@ -41,23 +49,24 @@ fn is_settled(reach: &Reach<'_>) -> bool {
     open.peek().is_some() && open.all(settled)
 }
 
-/// One requirement that says where the Pod can run, and what it could not say.
-fn requirement(reach: &Reach<'_>) -> (Option<Requirement>, Option<Note>) {
+/// The requirement that says where the Pod can run, if one is needed, and a note on what it leaves out; or why there is
+/// none that says it.
+fn requirement(reach: &Reach<'_>) -> Result<(Option<Requirement>, Option<Note>), Note> {
     let budget = Budget::per_term(reach.needs.affinity().required().map_or(1, <[_]>::len));
     let all = hostnames(&reach.candidates).filter(|all| reach.complete && budget.holds(all));
     if let Some(all) = all {
-        return (Some(Requirement::In(all)), None);
+        return Ok((Some(Requirement::In(all)), None));
     }
     if let Some(others) = reach.others_named(budget) {
-        return ((!others.is_empty()).then_some(Requirement::NotIn(others)), None);
+        return Ok(((!others.is_empty()).then_some(Requirement::NotIn(others)), None));
     }
     let chosen = cut(&reach.candidates, budget);
     // Without a holder each name that is left out may be the one where the image is.
     if chosen.is_empty() || reach.listing().next().is_none() {
-        return (None, Some(unsayable(reach)));
+        return Err(unsayable(reach));
     }
     let note = left_out(reach, chosen.len());
-    (Some(Requirement::In(chosen)), Some(note))
+    Ok((Some(Requirement::In(chosen)), Some(note)))
 }
 
 /// Why there is no requirement although there are nodes out of reach.

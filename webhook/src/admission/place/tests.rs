@@ -329,6 +329,28 @@ fn a_guess_is_not_cut() {
 }
 
 #[test]
+fn the_patch_is_small_whatever_the_user_wrote() {
+    let long = |number: usize| format!("{number:03}{}", "x".repeat(60));
+    let nodes: Vec<Value> =
+        (0..400).map(|number| node(&long(number), if number < 200 { &[APP] } else { &[] })).collect();
+    for terms in [1, 2, 7, 20, 30, 40, 200] {
+        let term = json!({ "matchExpressions": [{ "key": "gpu", "operator": "DoesNotExist" }] });
+        let spec = json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": vec![term; terms],
+        } } } });
+        let case = Case { spec, ..case(nodes.clone()) };
+        let (pod, placement) = (case.pod(), case.place(&case.pod()));
+        let text = pod.to_string();
+        let operations = affinity::operations(&serde_json::from_str(&text).unwrap(), &placement);
+        let bytes = serde_json::to_string(&operations).unwrap().len();
+        assert!(bytes < 12 << 10, "{bytes} bytes for {terms} terms");
+        let room = terms <= 20;
+        assert_eq!(placement.required.is_some(), room, "{terms} terms");
+        assert!(room || words(&placement)[1].contains("too many terms"), "{:?}", words(&placement));
+    }
+}
+
+#[test]
 fn hints_speak_the_language_of_the_cluster() {
     let hint = |name: &str, id: &str, runtime: &str, label: &str| {
         let change = json!({
