@@ -102,11 +102,12 @@ impl<A: Answer> Desk<A> {
         let body = self.budget.take_in(request.into_body()).await?;
         arrival.pace.prove();
         let _turn = self.turn().await?;
+        let started = Instant::now();
         match AssertUnwindSafe(self.answer.review(mode, &body, deadline)).catch_unwind().await {
             Ok(answered) => answered.map_err(Refusal::NoReview),
             Err(_panic) => {
                 // Where and why is in the log already: by the panic hook.
-                self.metrics.panicked();
+                self.metrics.review(outcome::Review::Panicked, started.elapsed());
                 self.answer.after_panic(&body).ok_or(Refusal::NoReview(decode::Error::NoUid))
             }
         }

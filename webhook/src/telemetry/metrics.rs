@@ -37,7 +37,6 @@ pub struct Metrics {
     registry_requests: Family<HostOutcome, Counter>,
     registry_seconds: Family<Host, Histogram, fn() -> Histogram>,
     not_reviews: Counter,
-    panics: Counter,
     watch_failures: Family<Kind, Counter>,
     shed: Family<Reason, Counter>,
     body_bytes: Gauge,
@@ -101,11 +100,6 @@ impl Metrics {
     /// A body was no `AdmissionReview`.
     pub fn not_a_review(&self) {
         self.not_reviews.inc();
-    }
-
-    /// A review panicked.
-    pub fn panicked(&self) {
-        self.panics.inc();
     }
 
     /// A request was answered with 503.
@@ -176,7 +170,6 @@ impl Default for Metrics {
             registry_requests: Family::default(),
             registry_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 13))),
             not_reviews: Counter::default(),
-            panics: Counter::default(),
             watch_failures: Family::default(),
             shed: Family::default(),
             body_bytes: Gauge::default(),
@@ -207,7 +200,6 @@ impl Metrics {
         let help = "Time that a registry took to answer, token exchange included";
         registry.register_with_unit("registry_request", help, Unit::Seconds, self.registry_seconds.clone());
         registry.register("not_reviews", "Requests refused with 400: no AdmissionReview", self.not_reviews.clone());
-        registry.register("panics", "Reviews that panicked and were answered by pin.onFailure", self.panics.clone());
         registry.register("shed", "Requests answered with 503 and Retry-After: 1, by reason", self.shed.clone());
     }
 

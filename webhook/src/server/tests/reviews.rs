@@ -85,6 +85,18 @@ async fn each_kind_of_request_has_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_costs_nobody_else_anything_and_is_counted() {
+    let (mut tasks, metrics) = (JoinSet::new(), Arc::default());
+    let mut client = connect(&mut tasks, reviews(&metrics).0, &CancellationToken::new());
+    for body in ["panic", "hello", "panic"] {
+        let answer = exchange(&mut client, &post("/mutate", body)).await.expect("the connection stays");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let metrics = metrics.encode().unwrap();
+    assert!(metrics.contains("berth_reviews_total{outcome=\"panicked\"} 2\n"), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_dies_within_ten_seconds_however_it_dribbles() {
     let (mut tasks, metrics) = (JoinSet::new(), Arc::default());
     let client = connect(&mut tasks, reviews(&metrics).0, &CancellationToken::new());
