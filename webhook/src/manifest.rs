@@ -11,6 +11,8 @@ mod scalar;
 mod tree;
 mod write;
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 pub use pods::{Subject, image_changes};
@@ -87,17 +89,7 @@ impl Manifest {
         for (document, changes) in self.documents.iter().zip(changes) {
             plans.push(write::plan(&self.text, &document.tree, &document.meaning, changes).ok());
         }
-        if !self.reads_as(&plans, changes) {
-            for index in 0..plans.len() {
-                let alone = |(other, plan): (usize, &Option<Vec<Edit>>)| plan.clone().filter(|_| other == index);
-                let alone: Vec<_> = plans.iter().enumerate().map(alone).collect();
-                if !self.reads_as(&alone, changes)
-                    && let Some(plan) = plans.get_mut(index)
-                {
-                    *plan = None;
-                }
-            }
-        }
+        self.weed(&mut plans, changes, 0..self.documents.len());
         let unchanged = plans.iter().enumerate().filter(|(_, plan)| plan.is_none()).map(|(index, _)| index).collect();
         let edits: Vec<_> = plans.into_iter().flatten().flatten().collect();
         Rewritten { text: edit::apply(&self.text, &edits), unchanged, edits }
@@ -108,13 +100,26 @@ impl Manifest {
         diff::unified(name, &self.text, &rewritten.edits)
     }
 
-    fn with(&self, plans: &[Option<Vec<Edit>>]) -> String {
-        edit::apply(&self.text, &plans.iter().flatten().flatten().cloned().collect::<Vec<_>>())
+    /// Drops the plans in `range` whose result would be read as something else, found by halves.
+    fn weed(&self, plans: &mut [Option<Vec<Edit>>], changes: &[Changes], range: Range<usize>) {
+        let alone = |(index, plan): (usize, &Option<Vec<Edit>>)| plan.clone().filter(|_| range.contains(&index));
+        let tried: Vec<_> = plans.iter().enumerate().map(alone).collect();
+        if self.reads_as(&tried, changes) {
+            return;
+        }
+        let middle = range.start.midpoint(range.end);
+        if middle > range.start {
+            self.weed(plans, changes, range.start..middle);
+            self.weed(plans, changes, middle..range.end);
+        } else if let Some(plan) = plans.get_mut(range.start) {
+            *plan = None;
+        }
     }
 
     /// Whether the file, with the documents changed that have a plan, means what it should.
     fn reads_as(&self, plans: &[Option<Vec<Edit>>], changes: &[Changes]) -> bool {
-        let Ok(again) = documents(&self.with(plans)) else { return false };
+        let edits: Vec<_> = plans.iter().flatten().flatten().cloned().collect();
+        let Ok(again) = documents(&edit::apply(&self.text, &edits)) else { return false };
         let wanted = self.values().zip(plans).zip(changes).map(|((value, plan), changes)| match plan {
             Some(_) => changed(value, changes),
             None => value.clone(),
