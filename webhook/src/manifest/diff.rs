@@ -6,17 +6,23 @@ use super::edit::{self, Edit};
 
 /// The unified difference between `text` and `text` with the sorted `edits` made; empty where there are none.
 pub(super) fn unified(name: &str, text: &str, edits: &[Edit]) -> String {
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let regions = regions(text, &lines, edits);
+    let lines = Lines::of(text);
+    let regions = lines.regions(edits);
     if regions.is_empty() {
         return String::new();
     }
     let mut result = format!("--- {name}\n+++ {name}\n");
     let mut grown = 0; // lines that the hunks before have added; edits never remove any
     for hunk in regions.chunk_by(|one, next| next.old.start - one.old.end <= 2 * CONTEXT) {
-        grown += write_hunk(&mut result, &lines, hunk, grown);
+        grown += write_hunk(&mut result, &lines.texts, hunk, grown);
     }
     result
+}
+
+/// The lines of a text, and the bytes where they begin.
+struct Lines<'t> {
+    texts: Vec<&'t str>,
+    starts: Vec<usize>,
 }
 
 /// Lines that change, and what they become.
@@ -25,33 +31,40 @@ struct Region {
     new: Vec<String>,
 }
 
-/// The changed lines, joined where one line holds several edits.
-fn regions(text: &str, lines: &[&str], edits: &[Edit]) -> Vec<Region> {
-    let line_of = |offset: usize| text.get(..offset).unwrap_or(text).bytes().filter(|byte| *byte == b'\n').count();
-    edits
-        .iter()
-        .map(|edit| (line_of(edit.start)..line_of(edit.end) + 1, edit))
-        .collect::<Vec<_>>()
-        .chunk_by(|(one, _), (next, _)| next.start < one.end)
-        .filter_map(|edits| {
-            let old = edits.first()?.0.start..edits.last()?.0.end;
-            Some(region(lines, old, edits.iter().map(|(_, edit)| (*edit).clone()).collect()))
-        })
-        .collect()
-}
-
-/// One region, without the lines at its start that stay as they are.
-fn region(lines: &[&str], old: Range<usize>, mut edits: Vec<Edit>) -> Region {
-    let before: usize = lines.iter().take(old.start).map(|line| line.len()).sum();
-    for edit in &mut edits {
-        edit.start -= before;
-        edit.end -= before;
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let texts: Vec<_> = text.split_inclusive('\n').collect();
+        let start = |end: &mut usize, line: &&str| Some(std::mem::replace(end, *end + line.len()));
+        let starts = texts.iter().scan(0, start).collect();
+        Self { texts, starts }
     }
-    let was = lines.get(old.clone()).unwrap_or_default();
-    let new = edit::apply(&was.concat(), &edits);
-    let new: Vec<String> = new.split_inclusive('\n').map(str::to_owned).collect();
-    let same = was.iter().zip(&new).take_while(|(old, new)| *old == new).count();
-    Region { old: old.start + same..old.end, new: new.into_iter().skip(same).collect() }
+
+    /// The changed lines, joined where one line holds several edits.
+    fn regions(&self, edits: &[Edit]) -> Vec<Region> {
+        let line = |offset: usize| self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
+        let placed: Vec<_> = edits.iter().map(|edit| (line(edit.start)..line(edit.end) + 1, edit)).collect();
+        let joined = placed.chunk_by(|(one, _), (next, _)| next.start < one.end);
+        joined
+            .filter_map(|edits| {
+                let old = edits.first()?.0.start..edits.last()?.0.end;
+                Some(self.region(old, edits.iter().map(|(_, edit)| (*edit).clone()).collect()))
+            })
+            .collect()
+    }
+
+    /// One region, without the lines at its start that stay as they are.
+    fn region(&self, old: Range<usize>, mut edits: Vec<Edit>) -> Region {
+        let before = self.starts.get(old.start).copied().unwrap_or_default();
+        for edit in &mut edits {
+            edit.start -= before;
+            edit.end -= before;
+        }
+        let was = self.texts.get(old.clone()).unwrap_or_default();
+        let new = edit::apply(&was.concat(), &edits);
+        let new: Vec<String> = new.split_inclusive('\n').map(str::to_owned).collect();
+        let same = was.iter().zip(&new).take_while(|(old, new)| *old == new).count();
+        Region { old: old.start + same..old.end, new: new.into_iter().skip(same).collect() }
+    }
 }
 
 /// Writes one hunk with its context; returns how many lines it adds.

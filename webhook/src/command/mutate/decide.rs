@@ -104,11 +104,13 @@ fn without_nulls(value: &Value) -> Value {
 
 /// The changes of images and pull policies, for each document of `manifest`.
 pub(super) fn changes(manifest: &Manifest, decided: &[Decided]) -> Vec<Changes> {
-    let of_document = |index| {
-        let here = decided.iter().filter(|decided| decided.subject.document == index);
-        here.flat_map(|decided| decided.changes.clone()).collect()
-    };
-    (0..manifest.values().count()).map(of_document).collect()
+    let mut changes = vec![Changes::new(); manifest.values().count()];
+    for one in decided {
+        if let Some(of_document) = changes.get_mut(one.subject.document) {
+            of_document.extend(one.changes.clone());
+        }
+    }
+    changes
 }
 
 /// Fields of Pods whose keys people choose.
