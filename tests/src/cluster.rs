@@ -39,6 +39,7 @@ pub struct Cluster {
     authority: Authority,
     has_controllers: bool,
     folder: Folder,
+    _data: Folder,
 }
 
 impl Cluster {

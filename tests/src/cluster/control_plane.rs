@@ -43,12 +43,12 @@ pub(super) async fn start(options: &Options) -> anyhow::Result<Cluster> {
 }
 
 async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cluster> {
-    let folder = Folder::new("cluster")?;
+    let (folder, data) = (Folder::new("cluster")?, Folder::for_data("etcd")?);
     let authority = Authority::new()?;
     let (etcd_port, port) = (free_port()?, free_port()?);
     let server = format!("https://127.0.0.1:{port}");
     let files = Files::write(&folder, &authority, &server)?;
-    let etcd = programs.etcd(etcd_port, folder.path());
+    let etcd = programs.etcd(etcd_port, data.path());
     let api_server = programs.api_server(etcd_port, port, &files, options);
     let processes = vec![
         Process::spawn("etcd", &etcd, folder.path())?,
@@ -57,7 +57,8 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     let kubeconfig = files.admin.clone();
     let has_controllers = !options.only_api_server;
     let kubectl = programs.kubectl.clone();
-    let mut cluster = Cluster { processes, server, kubectl, kubeconfig, authority, has_controllers, folder };
+    let mut cluster =
+        Cluster { processes, server, kubectl, kubeconfig, authority, has_controllers, folder, _data: data };
     ready(&mut cluster).await?;
     if has_controllers {
         for (name, command) in [
@@ -134,10 +135,10 @@ impl Programs {
         Ok(Self { etcd, api_server, controller_manager, scheduler, kubectl: Program::Kubectl.path().await? })
     }
 
-    fn etcd(&self, port: u16, folder: &Path) -> Command {
+    fn etcd(&self, port: u16, data: &Path) -> Command {
         let mut command = Command::new(&self.etcd);
         let url = format!("http://127.0.0.1:{port}");
-        command.arg(flag("--data-dir", folder.join("etcd")));
+        command.arg(flag("--data-dir", data));
         command.args([flag("--listen-client-urls", &url), flag("--advertise-client-urls", &url)]);
         command.args(["--listen-peer-urls=http://127.0.0.1:0", "--unsafe-no-fsync"]);
         command

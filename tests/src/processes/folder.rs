@@ -8,8 +8,7 @@ use std::{
 
 use super::guard::Guard;
 
-/// A folder that is removed at the end, but for a panic (a test that failed): then it is kept, and named on
-/// standard error.
+/// A folder that is removed at the end.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -17,13 +16,19 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A new folder in the system's place for temporary files, with `name` in its own.
+    /// A new folder in the system's place for temporary files, with `name` in its own. When something panics (a test
+    /// that failed) it is kept, and named on standard error.
     pub fn new(name: &str) -> anyhow::Result<Self> {
+        let folder = Self::for_data(name)?;
+        keep_when_a_test_fails(&folder.path, &folder.guard);
+        Ok(folder)
+    }
+
+    /// The same, but never kept: for what is large and tells nobody anything.
+    pub fn for_data(name: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("berth-{name}-")).tempdir()?;
         let guard = Arc::new(Mutex::new(Guard::over_folder(folder.path())?));
-        let path = folder.keep();
-        keep_when_a_test_fails(&path, &guard);
-        Ok(Self { path, guard })
+        Ok(Self { path: folder.keep(), guard })
     }
 
     /// Where it is.
