@@ -1,4 +1,7 @@
-use std::{fmt::Write as _, time::Duration};
+mod large;
+mod laws;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -295,88 +298,4 @@ fn hostnames_are_the_labels_not_the_names() {
     nobody.check(&[
         "main: not placed, since node a has no label kubernetes.io/hostname: it may start where app:dev is missing",
     ]);
-}
-
-#[test]
-fn many_holders_are_said_by_the_few_that_are_not() {
-    let holders = (0..300).map(|number| node(&format!("n{number:03}"), &[APP]));
-    case(holders.chain([node("x", &[]), tainted(node("y", &[]))]).collect()).check(&["not in x"]);
-}
-
-#[test]
-fn too_many_nodes_are_cut_by_zone_with_a_note() {
-    let zone =
-        |node, zone: &str| with(node, &json!({ "metadata": { "labels": { "topology.kubernetes.io/zone": zone } } }));
-    let east = (0..150).map(|number| zone(node(&format!("e{number:03}"), &[APP]), "east"));
-    let west = (0..150).map(|number| zone(node(&format!("w{number:03}"), &[APP]), "west"));
-    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
-    let case = case(east.chain(west).chain(without).collect());
-    let mut want = "in".to_owned();
-    for letter in ['e', 'w'] {
-        (0..50).for_each(|number| write!(want, " {letter}{number:03}").unwrap());
-    }
-    case.check(&[&want, "main: 300 nodes may have app:dev: held to 100 of them, from all zones"]);
-}
-
-#[test]
-fn a_guess_is_not_cut() {
-    let guesses = (0..150).map(|number| unknown(&format!("u{number:03}")));
-    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
-    case(guesses.chain(without).collect()).check(&[
-        "main: no node is known to have app:dev, but 150 nodes may",
-        "main: not placed, since the nodes that may have it are too many to name: it may start where app:dev is missing",
-    ]);
-}
-
-#[test]
-fn the_patch_is_small_whatever_the_user_wrote() {
-    let long = |number: usize| format!("{number:03}{}", "x".repeat(60));
-    let nodes: Vec<Value> =
-        (0..400).map(|number| node(&long(number), if number < 200 { &[APP] } else { &[] })).collect();
-    for terms in [1, 2, 7, 20, 30, 40, 200] {
-        let term = json!({ "matchExpressions": [{ "key": "gpu", "operator": "DoesNotExist" }] });
-        let spec = json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": vec![term; terms],
-        } } } });
-        let case = Case { spec, ..case(nodes.clone()) };
-        let (pod, placement) = (case.pod(), case.place(&case.pod()));
-        let text = pod.to_string();
-        let operations = affinity::operations(&serde_json::from_str(&text).unwrap(), &placement);
-        let bytes = serde_json::to_string(&operations).unwrap().len();
-        assert!(bytes < 12 << 10, "{bytes} bytes for {terms} terms");
-        let room = terms <= 20;
-        assert_eq!(placement.required.is_some(), room, "{terms} terms");
-        assert!(room || words(&placement)[1].contains("too many terms"), "{:?}", words(&placement));
-    }
-}
-
-#[test]
-fn hints_speak_the_language_of_the_cluster() {
-    let hint = |name: &str, id: &str, runtime: &str, label: &str| {
-        let change = json!({
-            "metadata": { "labels": { label: "x" } },
-            "spec": { "providerID": id },
-            "status": { "nodeInfo": { "containerRuntimeVersion": runtime } },
-        });
-        let node: Node = serde_json::from_value(with(node(name, &[]), &change)).unwrap();
-        let index = Index::from_nodes([node], 50, Instant::now());
-        load_hint::load_hint(index.get(name), &[&wanted("app:dev", true)])
-    };
-    let containerd = "containerd://2.1.4";
-    assert_eq!(hint("w", "kind://docker/kind/w", containerd, "l"), "`kind load docker-image app:dev`");
-    assert_eq!(hint("w", "kind://docker/two/w", containerd, "l"), "`kind load docker-image app:dev --name two`");
-    assert_eq!(hint("w", "k3s://w", containerd, "l"), "`k3s ctr images import FILE` on a node");
-    assert_eq!(
-        hint("k3d-my-lab-agent-0", "k3s://k3d-my-lab-agent-0", containerd, "l"),
-        "`k3d image import app:dev -c my-lab`"
-    );
-    assert_eq!(hint("docker-desktop", "", "docker://28", "l"), "`docker build` or `docker load` it");
-    assert_eq!(
-        hint("desktop-worker", "kind://docker/desktop/desktop-worker", containerd, "l"),
-        "`docker save app:dev | docker exec -i NODE ctr -n k8s.io images import -`"
-    );
-    assert_eq!(hint("minikube", "", "docker://28", "minikube.k8s.io/name"), "`minikube image load app:dev`");
-    assert_eq!(hint("w", "aws:///a/i-0", containerd, "l"), "`ctr -n k8s.io images import FILE` on a node");
-    assert_eq!(hint("w", "", "docker://28", "l"), "`docker load -i FILE` on a node");
-    assert_eq!(hint("w", "", "cri-o://1.34", "l"), "`podman load -i FILE` on a node");
 }

@@ -1,0 +1,58 @@
+//! Clusters with more nodes than a Pod can name.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+#[test]
+fn many_holders_are_said_by_the_few_that_are_not() {
+    let holders = (0..300).map(|number| node(&format!("n{number:03}"), &[APP]));
+    case(holders.chain([node("x", &[]), tainted(node("y", &[]))]).collect()).check(&["not in x"]);
+}
+
+#[test]
+fn too_many_nodes_are_cut_by_zone_with_a_note() {
+    let zone =
+        |node, zone: &str| with(node, &json!({ "metadata": { "labels": { "topology.kubernetes.io/zone": zone } } }));
+    let east = (0..150).map(|number| zone(node(&format!("e{number:03}"), &[APP]), "east"));
+    let west = (0..150).map(|number| zone(node(&format!("w{number:03}"), &[APP]), "west"));
+    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
+    let case = case(east.chain(west).chain(without).collect());
+    let mut want = "in".to_owned();
+    for letter in ['e', 'w'] {
+        (0..50).for_each(|number| write!(want, " {letter}{number:03}").unwrap());
+    }
+    case.check(&[&want, "main: 300 nodes may have app:dev: held to 100 of them, from all zones"]);
+}
+
+#[test]
+fn a_guess_is_not_cut() {
+    let guesses = (0..150).map(|number| unknown(&format!("u{number:03}")));
+    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
+    case(guesses.chain(without).collect()).check(&[
+        "main: no node is known to have app:dev, but 150 nodes may",
+        "main: not placed, since the nodes that may have it are too many to name: it may start where app:dev is missing",
+    ]);
+}
+
+#[test]
+fn the_patch_is_small_whatever_the_user_wrote() {
+    let long = |number: usize| format!("{number:03}{}", "x".repeat(60));
+    let nodes: Vec<Value> =
+        (0..400).map(|number| node(&long(number), if number < 200 { &[APP] } else { &[] })).collect();
+    for terms in [1, 2, 7, 20, 30, 40, 200] {
+        let term = json!({ "matchExpressions": [{ "key": "gpu", "operator": "DoesNotExist" }] });
+        let spec = json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": vec![term; terms],
+        } } } });
+        let case = Case { spec, ..case(nodes.clone()) };
+        let (pod, placement) = (case.pod(), case.place(&case.pod()));
+        let text = pod.to_string();
+        let operations = affinity::operations(&serde_json::from_str(&text).unwrap(), &placement);
+        let bytes = serde_json::to_string(&operations).unwrap().len();
+        assert!(bytes < 12 << 10, "{bytes} bytes for {terms} terms");
+        let room = terms <= 20;
+        assert_eq!(placement.required.is_some(), room, "{terms} terms");
+        assert!(room || words(&placement)[1].contains("too many terms"), "{:?}", words(&placement));
+    }
+}
