@@ -2,8 +2,10 @@
 
 pub mod cluster;
 pub mod config;
+mod configuration;
 pub mod controller;
 pub mod mutate;
+mod signals;
 pub mod webhook;
 
 use std::{

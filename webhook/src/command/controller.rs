@@ -3,15 +3,12 @@
 use std::{env, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
-use tracing::{info, warn};
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+use tracing::info;
 
-use super::{Failure, Outcome, cluster};
+use super::{Failure, Outcome, cluster, configuration::Source, signals::Signals};
 use crate::{
-    config::{self, Config},
     nodes::{Nodes, gates::Gates, heartbeat},
     telemetry::{Metrics, logs},
 };
@@ -27,17 +24,25 @@ pub struct Args {
 /// Runs until it is told to stop.
 pub async fn run(args: Args) -> Result<Outcome, Failure> {
     logs::init();
-    let listen = |kind| signal(kind).context("signal handlers").map_err(Failure::Unavailable);
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let config = Arc::new(load(args.config)?);
+    let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
+    let source = Source::new(args.config);
+    let config = Arc::new(ArcSwap::from_pointee(source.load().map_err(Failure::Usage)?));
     let client = cluster::client().await?;
 
-    let metrics = Arc::new(Metrics::new(&config));
-    let nodes = Arc::new(Nodes::new(config.place.list_limit));
-    let gates = Gates::new(client.clone(), nodes.clone(), config, cluster::own_namespace());
+    let metrics = Arc::new(Metrics::new(&config.load()));
+    let nodes = Arc::new(Nodes::new(config.load().place.list_limit));
+    let gates = Gates::new(client.clone(), nodes.clone(), config.clone(), cluster::own_namespace());
     let mut endless = JoinSet::new();
     endless.spawn(nodes.clone().follow(client.clone(), metrics.clone()));
-    endless.spawn(async move { gates.run(&metrics).await });
+    let counted = metrics.clone();
+    endless.spawn(async move { gates.run(&counted).await });
+    endless.spawn(async move {
+        let replace = |new| {
+            config.store(Arc::new(new));
+            Ok(())
+        };
+        source.follow(&metrics, replace).await;
+    });
     endless.spawn(async move {
         let mut changes = nodes.changes();
         while !nodes.synced() {
@@ -48,19 +53,9 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     info!("opening gates");
 
     tokio::select! {
-        _ = terminate.recv() => Ok(Outcome::Done),
-        _ = interrupt.recv() => Ok(Outcome::Done),
+        signal = signals.first() => { info!(signal, "stopping"); Ok(Outcome::Done) }
         Some(_) = endless.join_next() => Err(Failure::Unavailable(anyhow!("a task ended that never should"))),
     }
-}
-
-fn load(path: Option<PathBuf>) -> Result<Config, Failure> {
-    let Some(path) = path else { return Ok(Config::default()) };
-    let (config, warnings) = config::load(&path).map_err(|error| Failure::Usage(error.into()))?;
-    for warning in warnings {
-        warn!(%warning, "configuration");
-    }
-    Ok(config)
 }
 
 /// Who renews the Lease, for people who look at it: the name of the Pod.

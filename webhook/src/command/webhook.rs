@@ -1,8 +1,6 @@
 //! `berth webhook`: configure → build → bind → serve → drain.
 
 mod build;
-mod configuration;
-mod signals;
 
 use std::{
     io,
@@ -18,12 +16,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::{
-    build::{Cluster, Rules},
-    configuration::Source,
-    signals::Signals,
-};
-use super::{Failure, Outcome};
+use self::build::{Cluster, Rules};
+use super::{Failure, Outcome, configuration::Source, signals::Signals};
 use crate::{
     server::{
         self, Port,
@@ -110,7 +104,10 @@ impl Webhook {
             cluster.follow(&mut endless, &metrics);
         }
         let counted = metrics.clone();
-        endless.spawn(async move { source.follow(&rules, cluster.as_ref(), &counted).await });
+        endless.spawn(async move {
+            let replace = |config| build::replace(&rules, config, cluster.as_ref(), counted.clone());
+            source.follow(&counted, replace).await;
+        });
         let mut serving = JoinSet::new();
         serving.spawn(reviews.serve(metrics, stop.clone(), Pauses::REVIEWS));
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use futures::{StreamExt as _, future, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -38,7 +39,7 @@ use crate::{
 pub struct Gates {
     client: Client,
     nodes: Arc<Nodes>,
-    config: Arc<Config>,
+    config: Arc<ArcSwap<Config>>,
     own_namespace: String,
     /// By uid.
     waiting: Mutex<HashMap<String, Gated>>,
@@ -47,7 +48,7 @@ pub struct Gates {
 
 impl Gates {
     /// Gates under `config` in the cluster of `client`; `nodes` are followed by the caller.
-    pub fn new(client: Client, nodes: Arc<Nodes>, config: Arc<Config>, own_namespace: String) -> Self {
+    pub fn new(client: Client, nodes: Arc<Nodes>, config: Arc<ArcSwap<Config>>, own_namespace: String) -> Self {
         Self { client, nodes, config, own_namespace, waiting: Mutex::default(), news: Notify::new() }
     }
 
@@ -98,13 +99,13 @@ impl Gates {
 
     /// The Pods that can go, each with its patch.
     fn due(&self) -> Vec<(Gated, json_patch::Patch)> {
-        let now = time::Instant::now().into_std();
+        let (now, config) = (time::Instant::now().into_std(), self.config.load());
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.nodes.read(|index| {
             let Some(index) = index else { return Vec::new() };
             let due = waiting.values().filter_map(|gated| {
                 let pod = gated.pod().ok()?;
-                let placement = release(&pod, &gated.namespace, &self.config, &self.own_namespace, index, now)?;
+                let placement = release(&pod, &gated.namespace, &config, &self.own_namespace, index, now)?;
                 Some((gated.clone(), gated.lift(&pod, &placement)))
             });
             due.collect()

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use kube::Client;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use crate::{
     admission::App,
@@ -30,6 +32,29 @@ pub(super) fn rules(config: Config, cluster: Option<&Cluster>, metrics: Arc<Metr
         own_namespace: cluster::own_namespace(),
         metrics,
     })
+}
+
+/// Puts `config` into force, but for what is built once.
+pub(super) fn replace(
+    rules: &ArcSwap<Rules>,
+    config: Config,
+    cluster: Option<&Cluster>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<()> {
+    if needs_restart(&rules.load().config, &config) {
+        warn!("limits and place.listLimit are in force after a restart only");
+    }
+    rules.store(Arc::new(self::rules(config, cluster, metrics)?));
+    Ok(())
+}
+
+/// What is built once cannot follow.
+fn needs_restart(old: &Config, new: &Config) -> bool {
+    let fixed = |config: &Config| {
+        let limits = config.limits;
+        (limits.reviews_in_flight, limits.body_bytes, limits.bodies_bytes, config.place.list_limit)
+    };
+    fixed(old) != fixed(new)
 }
 
 /// What is known of the cluster, by watches.

@@ -122,10 +122,9 @@ impl Server {
 
     /// Runs a controller until the test ends.
     fn controller(&self, tasks: &mut tokio::task::JoinSet<()>) {
-        let config = Arc::new(Config::default());
-        let metrics = Arc::new(Metrics::new(&config));
-        let nodes = Arc::new(Nodes::new(config.place.list_limit));
-        let gates = Gates::new(self.client(), nodes.clone(), config, "berth-system".into());
+        let metrics = Arc::new(Metrics::default());
+        let nodes = Arc::new(Nodes::new(50));
+        let gates = Gates::new(self.client(), nodes.clone(), Arc::default(), "berth-system".into());
         tasks.spawn(nodes.follow(self.client(), metrics.clone()));
         tasks.spawn(async move { gates.run(&metrics).await });
     }

@@ -1,12 +1,10 @@
 //! The configuration file: read at start, and again when its content changes.
 
-use std::{future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future, path::PathBuf, time::Duration};
 
-use arc_swap::ArcSwap;
 use tokio::{fs, time};
 use tracing::{error, info, warn};
 
-use super::build::{self, Cluster, Rules};
 use crate::{
     config::{self, Config},
     telemetry::Metrics,
@@ -33,8 +31,9 @@ impl Source {
         Ok(config)
     }
 
-    /// Puts each new content into force as a whole, for ever. A broken one is reported, and the last good one stays.
-    pub(super) async fn follow(&self, rules: &ArcSwap<Rules>, cluster: Option<&Cluster>, metrics: &Arc<Metrics>) {
+    /// Puts each new content into force as a whole, for ever. A broken one, or one that `put` finds fault with, is
+    /// reported, and the last good one stays.
+    pub(super) async fn follow(&self, metrics: &Metrics, put: impl Fn(Config) -> anyhow::Result<()>) {
         let Some(path) = &self.path else { return future::pending().await };
         let mut seen = fs::read(path).await.ok();
         loop {
@@ -44,13 +43,9 @@ impl Source {
                 continue;
             }
             seen = content;
-            match self.load().and_then(|config| build::rules(config, cluster, metrics.clone())) {
-                Ok(new) => {
-                    if needs_restart(&rules.load().config, &new.config) {
-                        warn!("limits and place.listLimit are in force after a restart only");
-                    }
-                    metrics.configured(&new.config);
-                    rules.store(Arc::new(new));
+            match self.load().and_then(|config| put(config.clone()).map(|()| config)) {
+                Ok(config) => {
+                    metrics.configured(&config);
                     info!(file = %path.display(), "a new configuration is in force");
                 }
                 Err(error) => {
@@ -65,20 +60,14 @@ impl Source {
     }
 }
 
-/// What is built once cannot follow.
-fn needs_restart(old: &Config, new: &Config) -> bool {
-    let fixed = |config: &Config| {
-        let limits = config.limits;
-        (limits.reviews_in_flight, limits.body_bytes, limits.bodies_bytes, config.place.list_limit)
-    };
-    fixed(old) != fixed(new)
-}
-
 /// A `ConfigMap` reaches a Pod within a minute or two anyhow.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
     use tokio::task::JoinSet;
 
     use super::*;
@@ -93,18 +82,23 @@ mod tests {
         write("pin: { onFailure: admit }\n");
         let source = Source::new(Some(path.clone()));
         let metrics = Arc::new(Metrics::default());
-        let rules = build::rules(source.load().unwrap(), None, metrics.clone()).unwrap();
-        let rules = Arc::new(ArcSwap::from_pointee(rules));
+        let in_force = Arc::new(ArcSwap::from_pointee(source.load().unwrap()));
         let mut tasks = JoinSet::new();
-        let (followed, counted) = (rules.clone(), metrics.clone());
-        tasks.spawn(async move { source.follow(&followed, None, &counted).await });
+        let (followed, counted) = (in_force.clone(), metrics.clone());
+        tasks.spawn(async move {
+            let put = |config| {
+                followed.store(Arc::new(config));
+                Ok(())
+            };
+            source.follow(&counted, put).await;
+        });
         let look = async |valid: bool, want: config::OnFailure| {
             time::sleep(2 * LOOK_EVERY).await;
-            assert_eq!(rules.load().config.pin.on_failure, want);
+            assert_eq!(in_force.load().pin.on_failure, want);
             let text = metrics.encode().unwrap();
             assert!(text.contains(&format!("berth_configuration_valid {}\n", u8::from(valid))), "{text}");
         };
-        metrics.configured(&rules.load().config);
+        metrics.configured(&in_force.load());
         look(true, config::OnFailure::Admit).await;
         write("pin: { onFailure: deny }\n");
         look(true, config::OnFailure::Deny).await;
