@@ -11,6 +11,7 @@ pub mod index;
 mod listed;
 mod names;
 pub mod node;
+mod order;
 pub mod quantity;
 mod view;
 pub mod watch;

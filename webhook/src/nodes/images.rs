@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::names::Interner;
+use super::{names::Interner, order::Ordered};
 use crate::image::Reference;
 
 /// What the lists of all nodes say about the origin of an image.
@@ -24,8 +24,8 @@ pub enum Evidence {
 /// The entries of all lists.
 #[derive(Debug, Default)]
 pub(super) struct Images {
-    /// Each with its nodes, by number, in the order of their names.
-    entries: Interner<Entry, Vec<u32>>,
+    /// Each with its nodes.
+    entries: Interner<Entry, Ordered>,
     names: Interner<str, Name>,
     /// Each with the number of its digests in entries.
     repositories: Interner<str, u32>,
@@ -77,7 +77,7 @@ impl Images {
     }
 
     fn holders_of(&self, entry: u32, name: &Name) -> Holders<'_> {
-        let (nodes, entry) = (self.entries.value(entry).as_slice(), self.entries.key(entry));
+        let (nodes, entry) = (self.entries.value(entry).numbers(), self.entries.key(entry));
         let foreign = entry.names.iter().map(|other| self.names.value(*other)).any(|other| {
             let elsewhere = other.digest && other.repository != name.repository;
             elsewhere && !made_up_by_import(self.repositories.key(other.repository))
@@ -103,7 +103,7 @@ impl Images {
         names.sort_unstable();
         let entry = Arc::new(Entry { names, tells });
         let known = self.entries.find(&entry).is_some();
-        let number = self.entries.hold(Arc::clone(&entry), Vec::new);
+        let number = self.entries.hold(Arc::clone(&entry), Ordered::default);
         if known {
             self.release_names(&entry);
         } else {
@@ -121,7 +121,7 @@ impl Images {
     }
 
     /// The nodes that have `entry`, for the index to keep.
-    pub(super) fn nodes_mut(&mut self, entry: u32) -> &mut Vec<u32> {
+    pub(super) fn nodes_mut(&mut self, entry: u32) -> &mut Ordered {
         self.entries.value_mut(entry)
     }
 

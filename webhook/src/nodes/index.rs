@@ -1,9 +1,8 @@
 //! The index: which node lists which image, inverted and interned.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
+    mem,
     time::Instant,
 };
 
@@ -13,6 +12,7 @@ use super::{
     listed::{Listed, Listing},
     names::Interner,
     node::{Image, Node},
+    order::Ordered,
     view::NodeView,
 };
 use crate::image::Reference;
@@ -26,10 +26,10 @@ pub struct Index {
     list_limit: usize,
     heard: Instant,
     nodes: Interner<str, Slot>,
-    by_name: BTreeMap<Arc<str>, u32>,
+    all: Ordered,
     /// Each node is either in this or in `proving`.
-    unknown: BTreeMap<Arc<str>, u32>,
-    proving: BTreeMap<Arc<str>, u32>,
+    unknown: Ordered,
+    proving: Ordered,
     images: Images,
     /// Labels and other texts that nodes repeat.
     texts: Interner<str, ()>,
@@ -47,6 +47,8 @@ struct Slot {
     print: u64,
     /// The last full list that had the node.
     round: u32,
+    /// What is not in its list is not on the node.
+    proving: bool,
     facts: Facts,
 }
 
@@ -57,9 +59,9 @@ impl Index {
             list_limit,
             heard: now,
             nodes: Interner::default(),
-            by_name: BTreeMap::new(),
-            unknown: BTreeMap::new(),
-            proving: BTreeMap::new(),
+            all: Ordered::default(),
+            unknown: Ordered::default(),
+            proving: Ordered::default(),
             images: Images::default(),
             texts: Interner::default(),
             round: 0,
@@ -89,22 +91,22 @@ impl Index {
     /// The nodes whose list does not prove that an image is absent: it is cut or empty, an entry is cut at five names,
     /// or the runtime resolves names in ways of its own. Taking the first few costs by the few.
     pub fn unknown(&self) -> impl Iterator<Item = NodeView<'_>> {
-        self.unknown.values().map(|number| self.view(*number))
+        self.views(&self.unknown)
     }
 
     /// The nodes that are not [`unknown`](Self::unknown): what is not in their list is absent.
     pub fn proving(&self) -> impl Iterator<Item = NodeView<'_>> {
-        self.proving.values().map(|number| self.view(*number))
+        self.views(&self.proving)
     }
 
     /// Whether the node of this name is [`unknown`](Self::unknown).
     pub fn is_unknown(&self, name: &str) -> bool {
-        self.unknown.contains_key(name)
+        self.nodes.find(name).is_some_and(|number| !self.nodes.value(number).proving)
     }
 
     /// How many nodes are [`unknown`](Self::unknown).
     pub fn unknown_len(&self) -> usize {
-        self.unknown.len()
+        self.unknown.numbers().len()
     }
 
     /// The node of this name.
@@ -114,22 +116,26 @@ impl Index {
 
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
-        self.by_name.values().map(|number| self.view(*number))
+        self.views(&self.all)
     }
 
     /// How many nodes there are.
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.all.numbers().len()
     }
 
     /// Whether there is no node.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.all.numbers().is_empty()
     }
 
     /// When the API was last heard of, with news or without.
     pub fn heard(&self) -> Instant {
         self.heard
+    }
+
+    fn views(&self, nodes: &Ordered) -> impl Iterator<Item = NodeView<'_>> {
+        nodes.numbers().iter().map(|number| self.view(*number))
     }
 
     pub(super) fn view(&self, number: u32) -> NodeView<'_> {
@@ -152,7 +158,7 @@ impl Index {
     /// The full list is complete: nodes that were not in it are gone.
     pub fn end_list(&mut self) {
         let stale = |number: &u32| self.nodes.value(*number).round != self.round;
-        let gone: Vec<u32> = self.by_name.values().copied().filter(stale).collect();
+        let gone: Vec<u32> = self.all.numbers().iter().copied().filter(stale).collect();
         for number in gone {
             self.remove_number(number);
         }
@@ -161,24 +167,21 @@ impl Index {
     /// Takes in a node, new or changed, and says whether its images are others than before; where they are not, nothing
     /// is done about them.
     pub fn apply(&mut self, node: &Node) -> bool {
-        let number = self.number(node.name());
+        let number = self.nodes.find(node.name()).unwrap_or_else(|| self.add(node.name()));
         let (facts, images) = (Facts::of(node, &mut self.texts), &node.status.images);
         let tells = facts.runtime.tells();
-        let name = self.nodes.key(number);
-        let (into, out_of) = if tells && is_whole(images, self.list_limit) {
-            (&mut self.proving, &mut self.unknown)
-        } else {
-            (&mut self.unknown, &mut self.proving)
-        };
-        out_of.remove(name);
-        if !into.contains_key(name) {
-            into.insert(Arc::clone(name), number);
-        }
+        let proving = tells && is_whole(images, self.list_limit);
+        let print = self.hasher.hash_one((tells, images));
         let slot = self.nodes.value_mut(number);
         slot.round = self.round;
-        std::mem::replace(&mut slot.facts, facts).release(&mut self.texts);
-        let print = self.hasher.hash_one((tells, images));
-        let changed = std::mem::replace(&mut slot.print, print) != print;
+        mem::replace(&mut slot.facts, facts).release(&mut self.texts);
+        let changed = mem::replace(&mut slot.print, print) != print;
+        if mem::replace(&mut slot.proving, proving) != proving {
+            let kinds = (&mut self.unknown, &mut self.proving);
+            let (from, to) = if proving { kinds } else { (kinds.1, kinds.0) };
+            from.remove(number, &self.nodes);
+            to.insert(number, &self.nodes);
+        }
         if changed {
             self.list(number, images, tells);
         }
@@ -192,12 +195,10 @@ impl Index {
         }
     }
 
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.nodes.find(name) {
-            return number;
-        }
+    fn add(&mut self, name: &str) -> u32 {
         let number = self.nodes.hold(name, Slot::default);
-        self.by_name.insert(Arc::clone(self.nodes.key(number)), number);
+        self.all.insert(number, &self.nodes);
+        self.unknown.insert(number, &self.nodes);
         number
     }
 
@@ -206,42 +207,32 @@ impl Index {
         let mut new: Vec<u32> = images.iter().filter_map(|image| self.images.hold(&image.names, tells)).collect();
         new.sort_unstable();
         let new = new.into_boxed_slice();
-        let old = std::mem::take(&mut self.nodes.value_mut(number).entries);
-        new.iter().filter(|entry| old.binary_search(entry).is_err()).for_each(|entry| self.post(*entry, number));
+        let old = mem::take(&mut self.nodes.value_mut(number).entries);
+        for entry in new.iter().filter(|entry| old.binary_search(entry).is_err()) {
+            self.images.nodes_mut(*entry).insert(number, &self.nodes);
+        }
         self.withdraw(number, &old, &new);
         self.nodes.value_mut(number).entries = new;
     }
 
-    fn post(&mut self, entry: u32, number: u32) {
-        let (nodes, name) = (&self.nodes, self.nodes.key(number));
-        let holders = self.images.nodes_mut(entry);
-        if let Err(place) = holders.binary_search_by(|other| nodes.key(*other).cmp(name)) {
-            holders.insert(place, number);
-        }
-    }
-
     /// Takes the node `number` out of the entries of `old` that are not in `new`, and counts it out of all of `old`.
     fn withdraw(&mut self, number: u32, old: &[u32], new: &[u32]) {
-        let (nodes, name) = (&self.nodes, self.nodes.key(number));
         for entry in old {
             if new.binary_search(entry).is_err() {
-                let holders = self.images.nodes_mut(*entry);
-                if let Ok(place) = holders.binary_search_by(|other| nodes.key(*other).cmp(name)) {
-                    holders.remove(place);
-                }
+                self.images.nodes_mut(*entry).remove(number, &self.nodes);
             }
             self.images.release(*entry);
         }
     }
 
     fn remove_number(&mut self, number: u32) {
-        let old = std::mem::take(&mut self.nodes.value_mut(number).entries);
+        let old = mem::take(&mut self.nodes.value_mut(number).entries);
         self.withdraw(number, &old, &[]);
-        if let Some((name, slot)) = self.nodes.release(number) {
+        for kind in [&mut self.all, &mut self.unknown, &mut self.proving] {
+            kind.remove(number, &self.nodes);
+        }
+        if let Some((_, slot)) = self.nodes.release(number) {
             slot.facts.release(&mut self.texts);
-            self.by_name.remove(&name);
-            self.unknown.remove(&name);
-            self.proving.remove(&name);
         }
     }
 }

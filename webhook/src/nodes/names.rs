@@ -41,6 +41,9 @@ impl<K: Eq + Hash + ?Sized, T> Interner<K, T> {
         let key: Arc<K> = key.into();
         let slot = Some(Slot { key: Arc::clone(&key), holders: 1, value: value() });
         let number = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                self.slots.reserve_exact(room(self.slots.len()));
+            }
             self.slots.push(None);
             last(&self.slots)
         });
@@ -100,4 +103,9 @@ impl<K: Eq + Hash + ?Sized, T> Interner<K, T> {
 #[expect(clippy::expect_used, reason = "four thousand million slots do not fit into memory")]
 fn last<S>(slots: &[S]) -> u32 {
     u32::try_from(slots.len() - 1).expect("fewer slots than numbers")
+}
+
+/// By how many places to grow, where doubling would leave a quarter of the memory empty on average.
+pub(super) fn room(length: usize) -> usize {
+    length / 8 + 4
 }
