@@ -3,6 +3,7 @@
 //! Every rule is a function from data to data; the only waiting is in [`pin`] and [`mirror`].
 
 pub mod decode;
+pub mod fits;
 pub mod gated;
 pub mod mirror;
 pub mod note;

@@ -2,11 +2,13 @@
 //!
 //! One review flows top-down: accept TLS ([`server`]) → decode → select → pin → mirror → place → patch → respond
 //! ([`admission`], a file a step). Rules are pure functions from data to data; waiting happens in [`registry`]
-//! and in the watches of [`nodes`].
+//! and in the watches of [`nodes`]. [`gates`] is the other half: what the controller does for Pods that wait.
 
 pub mod command;
 pub mod config;
 pub mod server;
+
+pub mod gates;
 
 pub mod admission;
 mod follow;

@@ -1,10 +1,8 @@
-//! What the nodes hold, from `Node.status.images`; and the gates that wait for it.
+//! What the nodes hold, from `Node.status.images`.
 //!
 //! Reviews read [`Index`] under a short lock and never wait for the API; [`watch`] is the only writer.
 
 mod facts;
-pub mod fits;
-pub mod gates;
 pub mod heartbeat;
 mod images;
 pub mod index;

@@ -25,7 +25,10 @@ pub use shared::Shared;
 
 use std::time::{Duration, Instant};
 
-use crate::image::{Digest, Reference};
+use crate::{
+    image::{Digest, Reference},
+    telemetry::outcome,
+};
 
 /// Answers what an image means at its registry.
 pub trait Resolve: Send + Sync + 'static {
@@ -121,6 +124,20 @@ impl Error {
 
     fn timed_out(image: &Reference, limit: Duration) -> Self {
         Self::TimedOut { host: image.host().to_owned(), limit }
+    }
+}
+
+impl<T> From<&Result<T, Error>> for outcome::Exchange {
+    fn from(answer: &Result<T, Error>) -> Self {
+        match answer {
+            Ok(_) => Self::Found,
+            Err(Error::NotFound { .. }) => Self::NotFound,
+            Err(Error::Refused { .. }) => Self::Refused,
+            Err(Error::TooMany { .. }) => Self::TooMany,
+            Err(Error::Unreachable { .. }) => Self::Unreachable,
+            Err(Error::TimedOut { .. }) => Self::TimedOut,
+            Err(Error::Untrusted { .. }) => Self::Untrusted,
+        }
     }
 }
 

@@ -17,16 +17,13 @@ use std::{borrow::Cow, time::Instant};
 use serde::Deserialize;
 
 use self::{bound::Bound, inventory::Inventory, reach::Reach};
-use super::{decode::Pod, note::Note, select::PullPolicy};
-use crate::{
-    config,
-    image::Reference,
-    nodes::{
-        Index,
-        fits::{Needs, Operator, Term},
-    },
-    telemetry::outcome,
+use super::{
+    decode::Pod,
+    fits::{Needs, Operator, Term},
+    note::Note,
+    select::PullPolicy,
 };
+use crate::{config, image::Reference, nodes::Index, telemetry::outcome};
 
 /// An image that decides where its Pod can run.
 #[derive(Clone, Debug)]

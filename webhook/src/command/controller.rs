@@ -9,7 +9,8 @@ use tracing::info;
 
 use super::{Failure, Outcome, cluster, configuration::Source, signals::Signals};
 use crate::{
-    nodes::{Nodes, gates::Gates, heartbeat},
+    gates::Gates,
+    nodes::{Nodes, heartbeat},
     telemetry::{Metrics, logs},
 };
 

@@ -1,7 +1,5 @@
 //! The label values of the metrics: closed sets, so that no image, tag or Pod can become a series.
 
-use crate::registry;
-
 /// An enum whose variants have a word for the label.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -99,20 +97,6 @@ words! {
         TimedOut = "timed_out",
         /// An answer that cannot be trusted.
         Untrusted = "untrusted",
-    }
-}
-
-impl<T> From<&Result<T, registry::Error>> for Exchange {
-    fn from(answer: &Result<T, registry::Error>) -> Self {
-        match answer {
-            Ok(_) => Self::Found,
-            Err(registry::Error::NotFound { .. }) => Self::NotFound,
-            Err(registry::Error::Refused { .. }) => Self::Refused,
-            Err(registry::Error::TooMany { .. }) => Self::TooMany,
-            Err(registry::Error::Unreachable { .. }) => Self::Unreachable,
-            Err(registry::Error::TimedOut { .. }) => Self::TimedOut,
-            Err(registry::Error::Untrusted { .. }) => Self::Untrusted,
-        }
     }
 }
 

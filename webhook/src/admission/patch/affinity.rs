@@ -4,12 +4,10 @@ use json_patch::{AddOperation, PatchOperation};
 use jsonptr::{Pointer, PointerBuf};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{
-    admission::{
-        decode::Pod,
-        place::{GATE, GATED_LABEL, HOSTNAME, Placement, Requirement, is_gated},
-    },
-    nodes::fits::{Affinity, NodeAffinity},
+use crate::admission::{
+    decode::Pod,
+    fits::{Affinity, NodeAffinity},
+    place::{GATE, GATED_LABEL, HOSTNAME, Placement, Requirement, is_gated},
 };
 
 /// The operations that give `pod` the affinity and the gate of `placement`. They apply to a Pod that was just created and

@@ -7,8 +7,8 @@ use super::{
     names,
 };
 use crate::{
-    admission::{decode::Pod, note::Note},
-    nodes::{Index, fits::Affinity},
+    admission::{decode::Pod, fits::Affinity, note::Note},
+    nodes::Index,
 };
 
 /// Where a Pod goes, whatever is decided here.

@@ -2,9 +2,12 @@
 
 use super::{Circumstances, Placement, inventory::Inventory, is_gated, load_hint::load_hint, names};
 use crate::{
-    admission::{decode::Pod, note::Note},
+    admission::{
+        decode::Pod,
+        fits::{Fit, Needs},
+        note::Note,
+    },
     config::OnMissing,
-    nodes::fits::{Fit, Needs},
 };
 
 /// Lets the Pod wait, refuses it, or says what it lacks.

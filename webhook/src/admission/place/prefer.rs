@@ -6,7 +6,7 @@ use super::{
     inventory::{Inventory, Kind},
     reach::{Candidate, Reach},
 };
-use crate::nodes::{Index, fits::Needs};
+use crate::{admission::fits::Needs, nodes::Index};
 
 /// Adds a preference among the nodes within `reach`: for the surest kind, and there for those that list most of `optional`.
 ///

@@ -5,11 +5,9 @@ use super::{
     inventory::{Inventory, Kind},
 };
 use crate::{
+    admission::fits::{Fit, Needs, Obstacle},
     config::Strategy,
-    nodes::{
-        NodeView,
-        fits::{Fit, Needs, Obstacle},
-    },
+    nodes::NodeView,
 };
 
 /// The nodes that a Pod can use and that can have what it needs.

@@ -7,7 +7,7 @@ use super::{
     names,
     reach::{Candidate, Reach},
 };
-use crate::{admission::note::Note, nodes::fits::Term};
+use crate::admission::{fits::Term, note::Note};
 
 /// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them.
 pub(super) fn place(reach: &Reach<'_>) -> (Placement, bool) {

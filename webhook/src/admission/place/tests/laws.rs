@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select, strategy::Strategy};
 
 use super::*;
-use crate::nodes::fits::{Fit, Needs};
+use crate::admission::fits::{Fit, Needs};
 
 /// A node by what it has, in any state.
 fn any_node() -> impl Strategy<Value = Value> {

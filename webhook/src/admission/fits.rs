@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 pub use affinity::{Affinity, Expression, NodeAffinity, Operator, Term};
 
 use self::{requests::Requests, tolerations::Toleration};
-use super::{
+use super::decode::{Pod, Spec};
+use crate::nodes::{
     NodeView,
     node::{Effect, Taint},
 };
-use crate::admission::decode::{Pod, Spec};
 
 /// What a Pod asks of its node.
 #[derive(Debug)]

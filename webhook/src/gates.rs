@@ -27,11 +27,11 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::lift::Gated;
-use super::Nodes;
 use crate::{
     admission::{gated::release, place::GATED_LABEL},
     config::Config,
     follow::{attentive, follow},
+    nodes::Nodes,
     telemetry::Metrics,
 };
 
