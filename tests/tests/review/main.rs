@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 
 /// Berth as `settings` configure it, in a cluster of two nodes, without anybody who would lift gates.
 ///
-/// Node `a` has an import of `petstore:dev` and a pull of `nginx:1`; `b` has only the latter.
+/// Both have pulled `nginx:1`; into `a` somebody has imported `petstore:dev`, into `b` `loaded:dev`.
 fn app(settings: &str) -> App<Fake> {
     let text = format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\n{settings}");
     let (config, _) = config::parse(&text, "test").unwrap();
@@ -55,7 +55,7 @@ fn app_with_controller(settings: &str) -> App<Fake> {
 fn nodes(list_limit: usize) -> Index {
     let digest = format!("docker.io/library/nginx@sha256:{}", "0".repeat(64));
     let pulled = json!({"names": [digest, "docker.io/library/nginx:1"], "sizeBytes": 2});
-    let imported = json!({"names": ["docker.io/library/petstore:dev"], "sizeBytes": 1});
+    let imported = |name: &str| json!({"names": [name], "sizeBytes": 1});
     let node = |name: &str, images: Value| {
         let node = json!({
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
@@ -71,7 +71,10 @@ fn nodes(list_limit: usize) -> Index {
         });
         serde_json::from_value::<Node>(node).unwrap()
     };
-    let nodes = [node("a", json!([pulled, imported])), node("b", json!([pulled]))];
+    let nodes = [
+        node("a", json!([pulled, imported("docker.io/library/petstore:dev")])),
+        node("b", json!([pulled, imported("docker.io/library/loaded:dev")])),
+    ];
     Index::from_nodes(nodes, list_limit, Instant::now())
 }
 
@@ -115,10 +118,15 @@ async fn create(app: &App<Fake>, object: &Value) -> (Value, Value) {
     (patched(object, &response).await, response)
 }
 
+/// The operations of the response's patch.
+fn patch_of(response: &Value) -> Vec<Value> {
+    let patch = response["patch"].as_str().map(|patch| STANDARD.decode(patch).unwrap());
+    patch.map(|patch| serde_json::from_slice(&patch).unwrap()).unwrap_or_default()
+}
+
 /// The object after the response's patch, about which both libraries must agree.
 async fn patched(object: &Value, response: &Value) -> Value {
-    let Some(patch) = response["patch"].as_str() else { return object.clone() };
-    let patch: Value = serde_json::from_slice(&STANDARD.decode(patch).unwrap()).unwrap();
+    let patch = Value::Array(patch_of(response));
     let operations: json_patch::Patch = serde_json::from_value(patch.clone()).unwrap();
     let mut ours = object.clone();
     json_patch::patch(&mut ours, &operations).unwrap_or_else(|error| panic!("{error}: {patch} on {object}"));
