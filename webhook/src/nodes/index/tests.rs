@@ -121,6 +121,16 @@ fn other_runtimes_never_show_an_import() {
 }
 
 #[test]
+fn the_same_list_says_more_once_the_runtime_is_known() {
+    let entry: &[&str] = &["docker.io/library/app:a"];
+    let mut index = index([node("one", "", "v1.36.3", &[entry])]);
+    assert_eq!((index.evidence(&image("app:a")), index.unknown_len()), (Evidence::Listed, 1));
+    assert!(index.apply(&node("one", CONTAINERD, "v1.36.3", &[entry])));
+    assert_eq!((index.evidence(&image("app:a")), index.unknown_len()), (Evidence::Local, 0));
+    assert!(!index.apply(&node("one", CONTAINERD, "v1.36.3", &[entry])));
+}
+
+#[test]
 fn names_that_cannot_be_read_are_passed_over() {
     check(
         "docker://27.1.1",
