@@ -121,6 +121,16 @@ fn keys(text: &str) -> BTreeSet<String> {
     names.filter(|name| name.len() > 1).map(str::to_owned).collect() // one letter is the version of the configuration
 }
 
+/// The map and the walk through a review name files that are there.
+#[test]
+fn the_architecture_names_files_that_are_there() {
+    let text = read("ARCHITECTURE.md");
+    let map = text.lines().filter_map(|line| line.strip_prefix("  src/")).filter_map(|line| line.split(' ').next());
+    let walk = text.split('`').filter(|word| word.ends_with(".rs") && !word.contains(' '));
+    let missing: Vec<_> = map.chain(walk).filter(|file| !root().join("webhook/src").join(file).exists()).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// Links to files of this repository lead somewhere.
 #[test]
 fn links_lead_somewhere() {
