@@ -1,0 +1,28 @@
+//! Nodes as the API server writes them: one JSON document after the other.
+#![no_main]
+
+use std::time::Instant;
+
+use berth::{
+    image::Reference,
+    nodes::{Index, Node},
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let documents = serde_json::Deserializer::from_slice(data).into_iter::<Node>();
+    let nodes: Vec<Node> = documents.map_while(Result::ok).collect();
+    let mut index = Index::new(50, Instant::now());
+    for node in nodes.iter().chain(&nodes) {
+        index.apply(node);
+    }
+    for name in ["nginx", "docker.io/library/app:v1", "localhost/app"] {
+        let image: Reference = name.parse().unwrap();
+        let _ = index.evidence(&image);
+        assert!(index.listed(&image).count() <= index.len());
+    }
+    for node in &nodes {
+        index.remove(node.name());
+    }
+    assert!(index.is_empty());
+});
