@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 
-use super::{Digest, DigestError};
+use super::Digest;
 
 /// An image reference, with the user's spelling kept.
 ///
@@ -141,7 +141,10 @@ impl FromStr for Reference {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let invalid = || ParseError::Invalid { text: text.to_owned() };
         let (named, digest) = match text.split_once('@') {
-            Some((named, digest)) => (named, Some(digest.parse()?)),
+            Some((named, digest)) => {
+                let digest = digest.parse().map_err(|_| ParseError::Digest { text: text.to_owned() })?;
+                (named, Some(digest))
+            }
             None => (text, None),
         };
         let (name, tag) = match named.rsplit_once(':') {
@@ -254,8 +257,11 @@ pub enum ParseError {
         text: String,
     },
     /// What follows `@` is no digest.
-    #[error(transparent)]
-    Digest(#[from] DigestError),
+    #[error("`{}` is not an image reference: a digest is `sha256:` and 64 lower-case hexadecimal digits", .text.escape_debug())]
+    Digest {
+        /// The text, as given.
+        text: String,
+    },
 }
 
 /// Characters of a repository's path, `library/` included. Source: `distribution/reference`, `RepositoryNameTotalLengthMax`.
