@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::reach::Candidate;
+use crate::nodes::NodeView;
 
 /// Room for hostnames.
 #[derive(Clone, Copy, Debug)]
@@ -22,22 +23,21 @@ impl Budget {
         Self { bytes: PREFERRED_BYTES }
     }
 
-    /// Whether `hostnames` are few and short enough.
-    pub(super) fn holds<'h>(self, hostnames: impl IntoIterator<Item = &'h String>) -> bool {
-        let mut room = Room { bytes: self.bytes, names: HOSTNAMES };
-        hostnames.into_iter().all(|hostname| room.take(hostname))
+    /// All of it.
+    pub(super) fn room(self) -> Room {
+        Room { bytes: self.bytes, names: HOSTNAMES }
     }
 }
 
 /// What is left of a budget.
-struct Room {
+pub(super) struct Room {
     bytes: usize,
     names: usize,
 }
 
 impl Room {
     /// Takes the room for `hostname`, with its quotes and comma.
-    fn take(&mut self, hostname: &str) -> bool {
+    pub(super) fn take(&mut self, hostname: &str) -> bool {
         let left = self.bytes.checked_sub(hostname.len() + 3).zip(self.names.checked_sub(1));
         left.is_some_and(|(bytes, names)| {
             *self = Self { bytes, names };
@@ -46,10 +46,17 @@ impl Room {
     }
 }
 
-/// The hostnames of all `candidates`, each once, in order; none where one has no such label.
-pub(super) fn hostnames(candidates: &[Candidate<'_>]) -> Option<Vec<String>> {
-    let names: Option<BTreeSet<&str>> = candidates.iter().map(|candidate| candidate.node.hostname()).collect();
-    Some(names?.into_iter().map(str::to_owned).collect())
+/// The hostnames of all `nodes`, each once, in order; none where `budget` does not hold them or one has no such label.
+pub(super) fn hostnames<'a>(nodes: impl IntoIterator<Item = NodeView<'a>>, budget: Budget) -> Option<Vec<String>> {
+    let mut room = budget.room();
+    let mut names = BTreeSet::new();
+    for node in nodes {
+        let hostname = node.hostname()?;
+        if names.insert(hostname) && !room.take(hostname) {
+            return None;
+        }
+    }
+    Some(names.into_iter().map(str::to_owned).collect())
 }
 
 /// As many hostnames as `budget` holds: the best kinds first, nodes that can be used now before others, zones in turn.
@@ -65,7 +72,7 @@ pub(super) fn cut<'a>(candidates: impl IntoIterator<Item = &'a Candidate<'a>>, b
         })
         .collect();
     ranked.sort_unstable();
-    let mut room = Room { bytes: budget.bytes, names: HOSTNAMES };
+    let mut room = budget.room();
     let mut chosen = BTreeSet::new();
     for (_, _, hostname) in ranked {
         if !chosen.contains(hostname) && !room.take(hostname) {

@@ -1,7 +1,7 @@
 //! The nodes within reach of a Pod: those that it can use and that can have what it needs.
 
 use super::{
-    cut::{Budget, HOSTNAMES},
+    cut::{Budget, HOSTNAMES, hostnames},
     inventory::{Inventory, Kind},
 };
 use crate::{
@@ -90,14 +90,7 @@ impl<'a> Reach<'a> {
         if !self.counts_unknown() {
             return None; // a node that joins later cannot tell either, and would be allowed
         }
-        let mut names = Vec::new();
-        for node in self.others().flatten() {
-            names.push(node.hostname()?.to_owned());
-            if !budget.holds(&names) {
-                return None;
-            }
-        }
-        Some(names)
+        hostnames(self.others().flatten(), budget)
     }
 
     /// Each node that may be out of reach: itself if it is and the Pod could use it, else nothing.

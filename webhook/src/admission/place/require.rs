@@ -53,8 +53,8 @@ fn is_settled(reach: &Reach<'_>) -> bool {
 /// none that says it.
 fn requirement(reach: &Reach<'_>) -> Result<(Option<Requirement>, Option<Note>), Note> {
     let budget = Budget::per_term(reach.needs.affinity().required().map_or(1, <[_]>::len));
-    let all = hostnames(&reach.candidates).filter(|all| reach.complete && budget.holds(all));
-    if let Some(all) = all {
+    let nodes = reach.candidates.iter().map(|candidate| candidate.node);
+    if let Some(all) = hostnames(nodes, budget).filter(|_| reach.complete) {
         return Ok((Some(Requirement::In(all)), None));
     }
     if let Some(others) = reach.others_named(budget) {
