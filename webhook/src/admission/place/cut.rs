@@ -1,6 +1,6 @@
 //! How many hostnames a Pod can carry, and which of them stay.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::reach::Candidate;
 use crate::nodes::NodeView;
@@ -49,14 +49,9 @@ impl Room {
 /// The hostnames of all `nodes`, each once, in order; none where `budget` does not hold them or one has no such label.
 pub(super) fn hostnames<'a>(nodes: impl IntoIterator<Item = NodeView<'a>>, budget: Budget) -> Option<Vec<String>> {
     let mut room = budget.room();
-    let mut names = BTreeSet::new();
-    for node in nodes {
-        let hostname = node.hostname()?;
-        if names.insert(hostname) && !room.take(hostname) {
-            return None;
-        }
-    }
-    Some(names.into_iter().map(str::to_owned).collect())
+    let names: Option<Vec<&str>> =
+        nodes.into_iter().map(|node| node.hostname().filter(|hostname| room.take(hostname))).collect();
+    names.map(in_order)
 }
 
 /// As many hostnames as `budget` holds: the best kinds first, nodes that can be used now before others, zones in turn.
@@ -73,14 +68,14 @@ pub(super) fn cut<'a>(candidates: impl IntoIterator<Item = &'a Candidate<'a>>, b
         .collect();
     ranked.sort_unstable();
     let mut room = budget.room();
-    let mut chosen = BTreeSet::new();
-    for (_, _, hostname) in ranked {
-        if !chosen.contains(hostname) && !room.take(hostname) {
-            break;
-        }
-        chosen.insert(hostname);
-    }
-    chosen.into_iter().map(str::to_owned).collect()
+    in_order(ranked.into_iter().map(|(_, _, hostname)| hostname).take_while(|hostname| room.take(hostname)).collect())
+}
+
+/// Sorted, each once: two nodes can have one hostname.
+fn in_order(mut names: Vec<&str>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// Hostnames that one list can have.
