@@ -42,6 +42,14 @@ impl Credential {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Fingerprint([u8; 32]);
 
+#[cfg(test)]
+impl Fingerprint {
+    /// That of some credential, for tests.
+    pub(super) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+}
+
 /// Credentials by the images that they are for.
 ///
 /// # Source

@@ -192,6 +192,24 @@ mod tests {
         assert_eq!(bearer.question(url, "team/app").as_str(), want);
     }
 
+    #[test]
+    fn a_grant_is_for_one_registry_one_repository_and_one_credential() {
+        let (grants, ours) = (Grants::new(), Fingerprint::of("ours"));
+        let slot = |host: &str, repository: &str, credential| {
+            grants.slot(Key { host: host.to_owned(), repository: repository.to_owned(), credential })
+        };
+        let first = slot("reg.example", "app", Some(ours));
+        assert!(Arc::ptr_eq(&first, &slot("reg.example", "app", Some(ours))));
+        for other in [
+            slot("reg.example", "app", None),
+            slot("reg.example", "app", Some(Fingerprint::of("theirs"))),
+            slot("reg.example", "other", Some(ours)),
+            slot("other.example", "app", Some(ours)),
+        ] {
+            assert!(!Arc::ptr_eq(&first, &other));
+        }
+    }
+
     fn grant(good: Duration) -> Grant {
         Grant { header: HeaderValue::from_static("Bearer abc"), proven: false, expires: Instant::now() + good }
     }
