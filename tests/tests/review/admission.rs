@@ -144,6 +144,16 @@ async fn those_left_alone_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_manifest_without_metadata_gets_a_patch_that_applies() {
+    let app = app("");
+    let digest = app.registry.push("nginx:latest");
+    let object = json!({"spec": {"containers": [{"name": "c", "image": "nginx"}, {"name": "d", "image": "gone"}]}});
+    let (after, _) = create(&app, &object).await;
+    assert_eq!(after["spec"]["containers"][0]["image"], format!("nginx@{digest}"));
+    assert!(after.get("metadata").is_none());
+}
+
+#[tokio::test]
 async fn equal_references_of_one_pod_are_asked_once() {
     let app = app("");
     app.registry.push("nginx:latest");

@@ -36,7 +36,9 @@ pub fn patch(
     }
     verdict.denied = verdict.denied.or_else(|| placement.deny.clone());
     verdict.notes.extend(placement.notes.iter().cloned());
-    if subject.moment == Moment::Create {
+    let named = &subject.pod.metadata;
+    // A Pod without any name is refused anyway, and may have no metadata to write to.
+    if subject.moment == Moment::Create && !(named.name.is_empty() && named.generate_name.is_empty()) {
         metadata.note(&verdict.notes);
         metadata.write(&subject.pod.metadata, &mut verdict.patch.0);
     }
