@@ -126,12 +126,13 @@ struct Programs {
 
 impl Programs {
     async fn find(options: &Options) -> anyhow::Result<Self> {
+        // The API server first: whichever is built first builds the packages that all of Kubernetes shares.
+        let (etcd, api_server) = (Program::Etcd.path().await?, Program::ApiServer.path().await?);
         let (mut controller_manager, mut scheduler) = (PathBuf::new(), PathBuf::new());
         if !options.only_api_server {
             controller_manager = Program::ControllerManager.path().await?;
             scheduler = Program::Scheduler.path().await?;
         }
-        let (etcd, api_server) = (Program::Etcd.path().await?, Program::ApiServer.path().await?);
         Ok(Self { etcd, api_server, controller_manager, scheduler, kubectl: Program::Kubectl.path().await? })
     }
 
