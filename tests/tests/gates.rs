@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use berth_tests::{
     berth::{Controller, Options, Webhook, opted_in},
     cluster::{Cluster, Node},
@@ -73,12 +73,9 @@ fn shapes() -> Vec<(&'static str, Value)> {
 }
 
 async fn create(pods: &Api<Pod>, name: &str, spec: &Value) -> anyhow::Result<Pod> {
-    let mut pod = json!({
-        "metadata": { "name": name },
-        "spec": { "containers": [{ "name": "main", "image": "gates:dev", "imagePullPolicy": "Never" }] },
-    });
-    let fields = pod["spec"].as_object_mut().context("a spec is an object")?;
-    fields.extend(spec.as_object().cloned().unwrap_or_default());
+    let mut full = json!({ "containers": [{ "name": "main", "image": "gates:dev", "imagePullPolicy": "Never" }] });
+    json_patch::merge(&mut full, spec);
+    let pod = json!({ "metadata": { "name": name }, "spec": full });
     Ok(pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?)
 }
 
