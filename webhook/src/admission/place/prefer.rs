@@ -12,9 +12,11 @@ use crate::{admission::fits::Needs, nodes::Index};
 ///
 /// `confined`: the Pod can go nowhere else.
 pub(super) fn add(placement: &mut Placement, confined: bool, reach: &Reach<'_>, optional: &[&Wanted]) {
-    let Some(best) = reach.listing().map(|candidate| candidate.kind).min() else { return };
+    // A node that cannot be named cannot be preferred, and must not keep others from it.
+    let nameable = || reach.listing().filter(|candidate| candidate.node.hostname().is_some());
+    let Some(best) = nameable().map(|candidate| candidate.kind).min() else { return };
     let also = Inventory::of(reach.inventory.index, optional);
-    let of_kind = reach.listing().filter(|candidate| candidate.kind == best);
+    let of_kind = nameable().filter(|candidate| candidate.kind == best);
     let preferred = most_listing(of_kind.copied(), &also);
     if confined && reach.complete && preferred.len() == reach.candidates.len() {
         return; // all the same

@@ -59,6 +59,8 @@ fn usable<'a>(index: &'a Index, pod: &Value) -> Vec<&'a str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_pod_goes_only_where_its_image_can_be_and_is_never_stuck_by_berth(
         nodes in any_cluster(), spec in any_spec(), policy in select(vec![PullPolicy::Never, PullPolicy::IfNotPresent]),
