@@ -12,11 +12,21 @@ use crate::{admission::fits::Needs, nodes::Index};
 ///
 /// `confined`: the Pod can go nowhere else.
 pub(super) fn add(placement: &mut Placement, confined: bool, reach: &Reach<'_>, optional: &[&Wanted]) {
-    // A node that cannot be named cannot be preferred, and must not keep others from it.
-    let nameable = || reach.listing().filter(|candidate| candidate.node.hostname().is_some());
-    let Some(best) = nameable().map(|candidate| candidate.kind).min() else { return };
+    // Where the Pod is held to some of the nodes, the others must not keep these from being preferred.
+    let held = match &placement.required {
+        Some(Requirement::In(names)) => Some(names.as_slice()), // in order
+        _ => None,
+    };
+    let within = |candidate: &&Candidate<'_>| {
+        let hostname = candidate.node.hostname();
+        held.is_none_or(|names| {
+            hostname.is_some_and(|hostname| names.binary_search_by(|name| name.as_str().cmp(hostname)).is_ok())
+        })
+    };
+    let listing = || reach.listing().filter(within);
+    let Some(best) = listing().map(|candidate| candidate.kind).min() else { return };
     let also = Inventory::of(reach.inventory.index, optional);
-    let of_kind = nameable().filter(|candidate| candidate.kind == best);
+    let of_kind = listing().filter(|candidate| candidate.kind == best);
     let preferred = most_listing(of_kind.copied(), &also);
     if confined && reach.complete && preferred.len() == reach.candidates.len() {
         return; // all the same
