@@ -1,6 +1,9 @@
 //! **select** — every field of a Pod that names an image. None is forgotten.
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::HashSet,
+    fmt::{self, Write as _},
+};
 
 use super::{
     Moment, Subject,
@@ -52,10 +55,10 @@ pub enum PullPolicy {
 /// In a running Pod that are the ephemeral containers that it did not have before; all others must stay byte for byte.
 pub fn select<'a>(subject: &Subject<'a>) -> Vec<Slot<'a>> {
     let spec = &subject.pod.spec;
-    let stored =
-        |name: &str| subject.old.is_some_and(|old| old.spec.ephemeral_containers.iter().any(|c| c.name == name));
+    let old = subject.old.map_or(&[][..], |old| &old.spec.ephemeral_containers);
+    let stored: HashSet<&str> = old.iter().map(|container| &*container.name).collect();
     let ephemeral = indexed(&spec.ephemeral_containers, Field::EphemeralContainer)
-        .filter(|(_, container)| !stored(&container.name))
+        .filter(|(_, container)| !stored.contains(&*container.name))
         .map(of_container);
     if subject.moment == Moment::Debug {
         return ephemeral.flatten().collect();
@@ -156,6 +159,24 @@ mod tests {
     #[track_caller]
     fn check(image: &str, written: &str, policy: PullPolicy) {
         assert_eq!(Slot::new(Field::Container(0), "c", image, written).unwrap().policy, policy, "{image} {written}");
+    }
+
+    #[test]
+    fn a_forged_crowd_of_ephemeral_containers_costs_by_its_size() {
+        let crowd = |prefix: &str| {
+            let one = |number| format!(r#"{{"name": "{prefix}{number}", "image": "a"}}"#);
+            (0..100_000).map(one).collect::<Vec<_>>().join(",")
+        };
+        let (old, new) = (crowd("old"), crowd("new"));
+        let (before, after) = (
+            format!(r#"{{"spec": {{"ephemeralContainers": [{old}]}}}}"#),
+            format!(r#"{{"spec": {{"ephemeralContainers": [{old},{new}]}}}}"#),
+        );
+        let (old, pod) = (serde_json::from_str(&before).unwrap(), serde_json::from_str::<Pod<'_>>(&after).unwrap());
+        let subject = Subject { pod: &pod, old: Some(&old), namespace: "", moment: Moment::Debug };
+        let began = std::time::Instant::now();
+        assert_eq!(select(&subject).len(), 100_000);
+        assert!(began.elapsed().as_secs() < 10, "each was compared with each");
     }
 
     #[test]

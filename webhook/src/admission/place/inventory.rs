@@ -1,11 +1,10 @@
 //! The kinds of node, for all images together that a Pod needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Wanted;
 use crate::{
     admission::{note::Note, select::PullPolicy},
-    image::Reference,
     nodes::{Index, NodeView},
 };
 
@@ -54,8 +53,9 @@ impl Kind {
 impl<'a> Inventory<'a> {
     pub(super) fn of(index: &'a Index, wanted: &[&'a Wanted]) -> Self {
         let mut inventory = Self { index, wanted: Vec::new(), listed: BTreeMap::new() };
+        let mut seen = HashSet::new();
         for one in wanted {
-            if !inventory.wanted.iter().any(|other| is_same(&one.image, &other.image)) {
+            if seen.insert(one.image.target()) {
                 inventory.count(one);
             }
         }
@@ -105,10 +105,4 @@ impl<'a> Inventory<'a> {
     pub(super) fn listed(&self) -> impl Iterator<Item = &Tally<'a>> {
         self.listed.values()
     }
-}
-
-/// Whether two spellings name one image, as nodes list it.
-fn is_same(one: &Reference, other: &Reference) -> bool {
-    let tags = || one.effective_tag() == other.effective_tag();
-    one.digest() == other.digest() && (one.digest().is_some() || tags()) && one.repository() == other.repository()
 }
