@@ -95,7 +95,7 @@ async fn a_dry_run_answers_the_same_and_writes_nothing() {
         .collect();
     let pod = pod_with("web", &json!({"containers": containers}));
     let mut dry = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..1_000 {
         dry.push(without_identity(namespace.dry_run(&pod).await));
     }
     assert_eq!(namespace.pods(0).await, [] as [Value; 0]);
