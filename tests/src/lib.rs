@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod berth;
 pub mod oracle;
 pub mod registry;
+pub mod token_server;
 
 pub mod demo;
 
@@ -14,4 +15,5 @@ pub mod pki;
 pub mod processes;
 pub mod programs;
 mod progress;
+mod serve;
 pub mod wait;

@@ -89,7 +89,7 @@ async fn the_client_conforms_over_plain_http() {
 #[tokio::test]
 async fn the_client_conforms_over_tls_with_a_password() {
     let authority = Authority::new().unwrap();
-    let options = Options { authority: Some(&authority), password: true };
+    let options = Options { authority: Some(&authority), password: true, ..Options::default() };
     let registry = Registry::start_with(&options).await.unwrap();
     let world = World::of(&registry, Some(&authority));
     conformance::check(&client(&registry, Some(&authority), true), &world, HOST).await;
