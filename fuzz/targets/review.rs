@@ -7,11 +7,11 @@ use std::{
 };
 
 use berth::{
-    admission::{App, Mode},
+    admission::{App, Caller, Mode},
     config::Config,
-    image::{Digest, Reference},
+    image::Digest,
     nodes::{Index, Nodes},
-    registry::{Error, Resolve},
+    registry::{Error, Keychain, Question, Resolve},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -19,7 +19,8 @@ use serde_json::Value;
 struct EverySecond;
 
 impl Resolve for EverySecond {
-    async fn resolve(&self, image: &Reference, _: Instant) -> Result<Digest, Error> {
+    async fn resolve(&self, question: &Question<'_>, _: Instant) -> Result<Digest, Error> {
+        let image = question.image;
         match image.path().len() % 2 {
             0 => Ok(image.digest().cloned().unwrap_or_else(|| Digest::of(image.target().as_bytes()))),
             _ => Err(Error::NotFound { host: image.host().to_owned(), image: image.to_string() }),
@@ -30,6 +31,7 @@ impl Resolve for EverySecond {
 fuzz_target!(|body: &[u8]| {
     let app = App {
         config: Arc::new(Config::default()),
+        keychain: Keychain::default(),
         registry: EverySecond,
         nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
         namespaces: None,
@@ -39,7 +41,7 @@ fuzz_target!(|body: &[u8]| {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let ask = |body: &[u8]| {
-        let answer = runtime.block_on(app.review(Mode::Enforce, body, Instant::now() + Duration::from_secs(5))).ok()?;
+        let answer = runtime.block_on(app.review(Mode::Enforce, Caller::Anyone, body, Instant::now() + Duration::from_secs(5))).ok()?;
         let answer: Value = serde_json::from_slice(&answer).expect("the answer is JSON");
         Some(answer["response"].clone())
     };

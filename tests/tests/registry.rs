@@ -12,9 +12,9 @@ use std::{
 };
 
 use berth::{
-    config,
+    config::{self, CredentialSource},
     image::{Digest, Reference},
-    registry::{self, Client, Error, Resolve as _, Shared, conformance},
+    registry::{self, Candidates, Client, Error, Keychain, Question, Resolve as _, Shared, conformance},
     telemetry::Metrics,
 };
 use berth_tests::{
@@ -59,7 +59,7 @@ impl conformance::World for World<'_> {
 }
 
 /// Berth's client for [`HOST`], with the password if `password`.
-fn client(registry: &Registry, authority: Option<&Authority>, password: bool) -> Client {
+fn client(registry: &Registry, authority: Option<&Authority>, password: bool) -> (Client, Keychain) {
     let folder = tempfile::tempdir().unwrap();
     let (ca, credentials) = (folder.path().join("ca.crt"), folder.path().join("config.json"));
     fs::write(&ca, authority.map(Authority::certificate).unwrap_or_default()).unwrap();
@@ -69,20 +69,23 @@ fn client(registry: &Registry, authority: Option<&Authority>, password: bool) ->
         host: HOST.to_owned(),
         endpoint: Some(registry.endpoint()),
         ca_file: authority.map(|_| ca),
-        insecure_skip_verify: false,
+        ..config::Registry::default()
     };
-    let credentials = if password { vec![credentials] } else { Vec::new() };
+    let source = CredentialSource::DockerConfig(credentials);
+    let credentials = password.then(|| config::Credentials { namespaces: Vec::new(), source });
+    let credentials = credentials.into_iter().collect();
     let config = config::Config { registries: vec![entry], credentials, ..config::Config::default() };
-    Client::new(&config, Arc::new(Metrics::default())).unwrap()
+    (Client::new(&config, Arc::new(Metrics::default())).unwrap(), Keychain::read(&config).unwrap())
 }
 
 #[tokio::test]
 async fn the_client_conforms_over_plain_http() {
     let registry = Registry::start().await.unwrap();
     let world = World::of(&registry, None);
-    conformance::check(&client(&registry, None, false), &world, HOST).await;
-    let shared = Shared::new(client(&registry, None, false), Duration::ZERO);
-    conformance::check(&shared, &world, HOST).await;
+    let (client, keychain) = client(&registry, None, false);
+    conformance::check(&client, &keychain, &world, HOST).await;
+    let shared = Shared::new(client, Duration::ZERO);
+    conformance::check(&shared, &keychain, &world, HOST).await;
     shared.finished().await;
 }
 
@@ -92,10 +95,11 @@ async fn the_client_conforms_over_tls_with_a_password() {
     let options = Options { authority: Some(&authority), password: true, ..Options::default() };
     let registry = Registry::start_with(&options).await.unwrap();
     let world = World::of(&registry, Some(&authority));
-    conformance::check(&client(&registry, Some(&authority), true), &world, HOST).await;
+    let (client, keychain) = client(&registry, Some(&authority), true);
+    conformance::check(&client, &keychain, &world, HOST).await;
 
     let image: Reference = format!("{HOST}/conformance/moving:v1").parse().unwrap();
-    let answer = client(&registry, Some(&authority), false).resolve(&image, within_a_moment()).await;
+    let answer = ask(&client, &image).await;
     assert!(matches!(answer, Err(Error::Refused { anonymous: true, .. })), "{answer:?}");
 }
 
@@ -103,16 +107,18 @@ async fn the_client_conforms_over_tls_with_a_password() {
 async fn a_registry_that_is_down_is_unreachable_and_comes_back() {
     let mut registry = Registry::start().await.unwrap();
     let digest = registry.push("shop/app", "v1", "text").await.unwrap();
-    let client = client(&registry, None, false);
+    let (client, _) = client(&registry, None, false);
     let image: Reference = format!("{HOST}/shop/app:v1").parse().unwrap();
-    assert_eq!(client.resolve(&image, within_a_moment()).await.unwrap().as_str(), digest);
+    assert_eq!(ask(&client, &image).await.unwrap().as_str(), digest);
     registry.stop();
-    let answer = client.resolve(&image, within_a_moment()).await;
+    let answer = ask(&client, &image).await;
     assert!(matches!(answer, Err(registry::Error::Unreachable { .. })), "{answer:?}");
     registry.restart().await.unwrap();
-    assert_eq!(client.resolve(&image, within_a_moment()).await.unwrap().as_str(), digest);
+    assert_eq!(ask(&client, &image).await.unwrap().as_str(), digest);
 }
 
-fn within_a_moment() -> Instant {
-    Instant::now() + Duration::from_secs(5)
+/// Asks without credentials.
+async fn ask(client: &Client, image: &Reference) -> Result<Digest, Error> {
+    let candidates = Candidates::anonymous();
+    client.resolve(&Question::new(image, &candidates), Instant::now() + Duration::from_secs(5)).await
 }

@@ -14,13 +14,13 @@ use std::{
 };
 
 use berth::{
-    admission::{App, Mode},
+    admission::{App, Caller, Mode},
     config::Config,
     nodes::{
         Heartbeat, Index, Node, Nodes,
         node::{Condition, Image},
     },
-    registry::{Fake, Shared},
+    registry::{Fake, Keychain, Shared},
 };
 use serde_json::{Value, json};
 
@@ -84,6 +84,7 @@ impl Bench {
         let index = Index::from_nodes((0..nodes).map(|number| node(what, number, nodes)), 50, now);
         let app = App {
             config: Arc::new(Config::default()),
+            keychain: Keychain::default(),
             registry: Shared::new(registry, Duration::from_secs(300)),
             nodes: Some(Arc::new(Nodes::fixed(index))),
             namespaces: None,
@@ -101,7 +102,7 @@ impl Bench {
 
     fn review(&self) -> Vec<u8> {
         let deadline = Instant::now() + Duration::from_secs(5);
-        self.runtime.block_on(self.app.review(Mode::Enforce, &self.body, deadline)).unwrap()
+        self.runtime.block_on(self.app.review(Mode::Enforce, Caller::Anyone, &self.body, deadline)).unwrap()
     }
 
     /// Bytes of the patch, as it is sent.

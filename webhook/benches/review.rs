@@ -15,10 +15,10 @@ use std::{
 };
 
 use berth::{
-    admission::{App, Mode, decode},
+    admission::{App, Caller, Mode, decode},
     config::Config,
     nodes::{Index, Nodes},
-    registry::{Fake, Shared},
+    registry::{Fake, Keychain, Shared},
 };
 use serde::de::IgnoredAny;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -67,6 +67,7 @@ fn allocations(containers: usize) -> f64 {
     }
     let app = App {
         config: Arc::new(Config::default()),
+        keychain: Keychain::default(),
         registry: Shared::new(registry, Duration::from_secs(300)),
         nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
         namespaces: None,
@@ -77,7 +78,7 @@ fn allocations(containers: usize) -> f64 {
     let body = sample::review(&sample::pod(containers, 2)).to_string();
     let ask = || {
         let deadline = Instant::now() + Duration::from_secs(5);
-        runtime.block_on(app.review(Mode::Enforce, body.as_bytes(), deadline)).unwrap()
+        runtime.block_on(app.review(Mode::Enforce, Caller::Anyone, body.as_bytes(), deadline)).unwrap()
     };
     let answer = ask();
     assert!(String::from_utf8_lossy(&answer).contains("JSONPatch"), "nothing was pinned");

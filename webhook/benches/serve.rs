@@ -21,7 +21,7 @@ use berth::{
     admission::App,
     config::Config,
     nodes::{Index, Nodes},
-    registry::{Fake, Shared},
+    registry::{Fake, Keychain, Shared},
     server::{
         Port,
         drain::Pauses,
@@ -167,6 +167,7 @@ async fn serve() {
     let limits = config.limits;
     let app = App {
         config: Arc::new(config),
+        keychain: Keychain::default(),
         registry: Shared::new(registry, Duration::from_secs(3_600)),
         nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
         namespaces: None,

@@ -32,7 +32,7 @@ use crate::{
     image::Reference,
     namespaces::Namespaces,
     nodes::{Heartbeat, Index, Nodes},
-    registry::Resolve,
+    registry::{Asker, Keychain, Resolve},
     telemetry::{Metrics, outcome},
 };
 
@@ -42,6 +42,8 @@ pub struct App<R> {
     pub config: Arc<Config>,
     /// What registries say.
     pub registry: R,
+    /// As whom they are asked.
+    pub keychain: Keychain,
     /// What nodes hold; none without a cluster.
     pub nodes: Option<Arc<Nodes>>,
     /// Which Namespaces have switched steps off; none without a cluster.
@@ -63,6 +65,15 @@ pub enum Mode {
     Observe,
 }
 
+/// Who sent a review.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Caller {
+    /// Whoever reaches the port.
+    Anyone,
+    /// An API server, by a certificate and a name in it that the administrator has named.
+    Proven,
+}
+
 /// What is reviewed.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -74,6 +85,8 @@ pub struct Subject<'a> {
     pub namespace: &'a str,
     /// Why it is reviewed.
     pub moment: Moment,
+    /// Whoever asks has proven to be an API server, so that the namespace can be believed.
+    pub proven: bool,
 }
 
 /// Why a Pod is reviewed: what may be changed depends on it.
@@ -150,12 +163,29 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Where one review asks: the registries, and as whom.
+#[derive(Debug)]
+pub struct Desk<'a, R> {
+    /// What registries say.
+    pub registry: &'a R,
+    /// All credentials.
+    pub keychain: &'a Keychain,
+    /// Whom they must be for.
+    pub asker: Asker<'a>,
+}
+
 impl<R: Resolve> App<R> {
     /// Answers one request: the body of an `AdmissionReview` in, the body of its answer out.
     ///
     /// # Errors
     /// [`decode::Error`] for a body that no answer could be given to; it is the caller's 400.
-    pub async fn review(&self, mode: Mode, body: &[u8], deadline: Instant) -> Result<Vec<u8>, decode::Error> {
+    pub async fn review(
+        &self,
+        mode: Mode,
+        caller: Caller,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, decode::Error> {
         let started = Instant::now();
         let request = match decode::decode(body)? {
             Review::Pod(request) => request,
@@ -164,7 +194,7 @@ impl<R: Resolve> App<R> {
                 return Ok(respond::unreadable(&uid, &reason));
             }
         };
-        let verdict = match Subject::of(&request) {
+        let verdict = match Subject::of(&request, caller) {
             Some(subject) => self.decide(&subject, deadline).await,
             None => Verdict { skipped: true, ..Verdict::default() },
         };
@@ -183,8 +213,10 @@ impl<R: Resolve> App<R> {
         let plans: Vec<Plan<'_>> = self.with_nodes(|index| {
             slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, scope.steps)).collect()
         });
-        let answers = pin::pin(&self.registry, &plans, deadline).await;
-        let mirrored = mirror::mirror(&self.registry, &plans, &answers, deadline).await;
+        let asker = Asker { namespace: subject.namespace, proven: subject.proven };
+        let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
+        let answers = pin::pin(&desk, &plans, deadline).await;
+        let mirrored = mirror::mirror(&desk, &plans, &answers, deadline).await;
         let changes: Vec<Change> = plans
             .iter()
             .zip(answers.into_iter().zip(mirrored))
@@ -229,7 +261,7 @@ impl<R: Resolve> App<R> {
 
 impl<'a> Subject<'a> {
     /// What `request` is about; none where it is nothing that Berth changes.
-    fn of(request: &'a Request<'a>) -> Option<Self> {
+    fn of(request: &'a Request<'a>, caller: Caller) -> Option<Self> {
         let resource = &request.resource;
         if !(resource.group.is_empty() && resource.resource == "pods") {
             return None;
@@ -239,6 +271,12 @@ impl<'a> Subject<'a> {
             ("UPDATE", "ephemeralcontainers") => Moment::Debug,
             _ => return None, // changing a running Pod's image restarts it
         };
-        Some(Self { pod: &request.object, old: request.old_object.as_ref(), namespace: &request.namespace, moment })
+        Some(Self {
+            pod: &request.object,
+            old: request.old_object.as_ref(),
+            namespace: &request.namespace,
+            moment,
+            proven: caller == Caller::Proven,
+        })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The shape of the file is the shape of these structs. A key enters with the capability behind it.
 
+mod access;
 mod load;
 mod mirror;
 mod pin;
@@ -15,15 +16,16 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
+pub use access::{CredentialSource, Credentials, LocalRegistry, PullSecrets, UnlistedRegistries};
 use load::Profile;
 pub use load::{ConfigError, Finding, Warning, load, parse};
 pub use mirror::{Fallback, Mirror, Resolve, Rule};
-pub use pin::{OnFailure, Pin};
+pub use pin::{OnFailure, Pin, Repin};
 pub use place::{OnMissing, Place, PullPolicyChange, Strategy};
 pub use registries::Registry;
-use section::{Content, Findings, Section};
+use section::{Findings, Section};
 use yaml::Value;
 
 /// Everything an administrator can say, with the defaults of the profile filled in.
@@ -37,8 +39,14 @@ pub struct Config {
     pub place: Place,
     /// Registries that need more to be said than their name; of those that cover a host the first counts.
     pub registries: Vec<Registry>,
-    /// Docker configuration files with credentials, asked in this order.
-    pub credentials: Vec<PathBuf>,
+    /// What the cluster says about its local registry.
+    pub local_registry: LocalRegistry,
+    /// Registries that are not named here.
+    pub unlisted_registries: UnlistedRegistries,
+    /// Credentials, tried in this order.
+    pub credentials: Vec<Credentials>,
+    /// Pull secrets of Pods.
+    pub pull_secrets: PullSecrets,
     /// Kinds of owner whose operators compare images: their Pods are placed only.
     pub skip_owners: Vec<OwnerKind>,
     /// What a tenant may switch off by the annotation `berth.dev/skip`.
@@ -50,22 +58,32 @@ pub struct Config {
 impl Config {
     /// Reads what stands in the file besides what kind of file it is.
     fn read(mut root: Section<'_, '_>, profile: Profile) -> Self {
-        let credential = |mut section: Section<'_, '_>| {
-            let file = section.required_file("dockerConfigFile", Content::DockerConfig);
-            section.finish();
-            file
-        };
+        let trusts = [("ignore", LocalRegistry::Ignore), ("trust", LocalRegistry::Trust)];
+        let trust = if profile == Profile::Dev { LocalRegistry::Trust } else { LocalRegistry::Ignore };
+        let unlisted = [("allow", UnlistedRegistries::Allow), ("deny", UnlistedRegistries::Deny)];
         let mut hosts = Vec::new();
         let mut config = Self {
             pin: Pin::read(root.section("pin"), profile),
             mirror: Mirror::read(root.section("mirror")),
             place: Place::read(root.section("place"), profile),
             registries: root.sections("registries", |section| Registry::read(section, &mut hosts)),
-            credentials: root.sections("credentials", credential),
+            local_registry: root.value("localRegistry", value::choice(&trusts)).unwrap_or(trust),
+            unlisted_registries: root
+                .value("unlistedRegistries", value::choice(&unlisted))
+                .unwrap_or(UnlistedRegistries::Allow),
+            credentials: root.sections("credentials", Credentials::read),
+            pull_secrets: PullSecrets::read(root.section("pullSecrets")),
             skip_owners: root.list("skipOwners", OwnerKind::read).unwrap_or_else(OwnerKind::known),
             tenants: Tenants::read(root.section("tenants")),
             limits: Limits::read(root.section("limits")),
         };
+        if config.pin.repin == Repin::Replace
+            && config.pin.repin_images.is_empty()
+            && config.local_registry == LocalRegistry::Ignore
+        {
+            root.section("pin")
+                .error("repinImages", "`repin: replace` needs patterns of names here, as in `localhost:5001/*`");
+        }
         root.finish();
         config.registries.sort_by_key(Registry::specificity);
         config

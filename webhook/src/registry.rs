@@ -8,6 +8,7 @@ mod challenge;
 mod client;
 #[doc(hidden)]
 pub mod conformance;
+mod conversation;
 mod credentials;
 mod egress;
 mod fake;
@@ -19,8 +20,9 @@ mod token;
 mod upstream;
 
 pub use client::{Client, ClientError};
-pub use credentials::{CredentialsError, Keyring};
+pub use credentials::{Asker, Candidates, CredentialsError, Keychain, Keyring};
 pub use fake::Fake;
+pub use question::{LastKnown, Question, Role};
 pub use shared::Shared;
 
 use std::time::{Duration, Instant};
@@ -32,11 +34,17 @@ use crate::{
 
 /// Answers what an image means at its registry.
 pub trait Resolve: Send + Sync + 'static {
-    /// The digest of `image` at its registry: of its tag, or of its digest if it has one (then the answer is
-    /// that the registry has it). It is the index digest of a multi-platform image, never one platform's.
+    /// The digest of the question's image at its registry: of its tag, or of its digest if it has one (then the answer
+    /// is that the registry has it). It is the index digest of a multi-platform image, never one platform's.
     ///
     /// `deadline` bounds everything, token exchange included.
-    fn resolve(&self, image: &Reference, deadline: Instant) -> impl Future<Output = Result<Digest, Error>> + Send;
+    fn resolve(&self, question: &Question<'_>, deadline: Instant)
+    -> impl Future<Output = Result<Digest, Error>> + Send;
+
+    /// What the registry said to the same question the last time it said anything, if that may still be used.
+    fn last_known(&self, _question: &Question<'_>) -> Option<LastKnown> {
+        None
+    }
 }
 
 /// Why a registry gave no digest. The variants are told apart because different people must act.

@@ -22,7 +22,7 @@ async fn berth_selects_every_field_that_names_an_image_in_the_schema_of_the_api(
     }
     let text = pod.to_string();
     let pod: decode::Pod<'_> = serde_json::from_str(&text).unwrap();
-    let subject = Subject { pod: &pod, old: None, namespace: "any", moment: Moment::Create };
+    let subject = Subject { pod: &pod, old: None, namespace: "any", moment: Moment::Create, proven: false };
     let slots = select(&subject);
     let selected: BTreeSet<_> = slots.iter().map(|slot| slot.field.image_pointer().replace("/0", "/*")).collect();
     assert_eq!(named, selected.iter().map(String::as_str).collect());

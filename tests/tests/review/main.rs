@@ -21,10 +21,10 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth::{
-    admission::{App, Mode},
+    admission::{App, Caller, Mode},
     config,
     nodes::{Heartbeat, Index, Node, Nodes},
-    registry::Fake,
+    registry::{Fake, Keychain},
 };
 use berth_tests::oracle::Oracle;
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ fn app(settings: &str) -> App<Fake> {
     App {
         nodes: Some(Arc::new(Nodes::fixed(nodes(config.place.list_limit)))),
         config: Arc::new(config),
+        keychain: Keychain::default(),
         registry: Fake::new(),
         namespaces: None,
         controller: None,
@@ -103,7 +104,7 @@ fn review_of(object: &Value) -> Value {
 /// Berth's response to `review`, which must be one that API servers accept.
 async fn ask(app: &App<Fake>, mode: Mode, review: &Value) -> Value {
     let deadline = Instant::now() + Duration::from_secs(5);
-    let body = app.review(mode, review.to_string().as_bytes(), deadline).await.unwrap();
+    let body = app.review(mode, Caller::Anyone, review.to_string().as_bytes(), deadline).await.unwrap();
     let answer: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((&answer["apiVersion"], &answer["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
     let response = &answer["response"];

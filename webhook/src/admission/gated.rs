@@ -26,7 +26,7 @@ pub fn release(
     index: &Index,
     now: Instant,
 ) -> Option<Placement> {
-    let subject = Subject { pod, old: None, namespace, moment: Moment::Create };
+    let subject = Subject { pod, old: None, namespace, moment: Moment::Create, proven: false };
     let steps = scope(&subject, config, own_namespace, None).steps;
     if !steps.place {
         return Some(Placement::default());

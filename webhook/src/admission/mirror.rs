@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::{
-    Plan,
+    Desk, Plan,
     pin::{Answer, each_once, share},
 };
 use crate::{
     config::{Fallback, Mirror, Resolve as ResolveAt, Rule},
     image::{Digest, Reference},
-    registry::{self, Resolve},
+    registry::{self, Candidates, Question, Resolve, Role},
 };
 
 /// The mirrors that may replace one image's source, in the order in which they are asked.
@@ -32,7 +32,7 @@ pub struct Mirrored {
 
 /// Asks the mirrors of all images together; `answers` is what the sources said.
 pub async fn mirror<R: Resolve>(
-    registry: &R,
+    desk: &Desk<'_, R>,
     plans: &[Plan<'_>],
     answers: &[Answer],
     deadline: Instant,
@@ -43,7 +43,7 @@ pub async fn mirror<R: Resolve>(
         let digest = image.digest().or(source);
         (plan.asks() && plan.detour.asks_mirror()).then_some((image, (&plan.detour, digest)))
     });
-    each_once(questions, |_, (detour, digest)| detour.walk(registry, digest, deadline)).await
+    each_once(questions, |_, (detour, digest)| detour.walk(desk, digest, deadline)).await
 }
 
 impl<'a> Detour<'a> {
@@ -78,18 +78,25 @@ impl<'a> Detour<'a> {
     }
 
     /// Asks one mirror after the other: for `digest` where it is known, else (`resolve: mirror`) for the tag.
-    async fn walk<R: Resolve>(&self, registry: &R, digest: Option<&Digest>, deadline: Instant) -> Mirrored {
+    async fn walk<R: Resolve>(&self, desk: &Desk<'_, R>, digest: Option<&Digest>, deadline: Instant) -> Mirrored {
         let mut mirrored = Mirrored::default();
         let mut left = u32::try_from(self.stops.len()).unwrap_or(u32::MAX);
         for (rule, image) in &self.stops {
             let until = share(deadline, left);
             left = left.saturating_sub(1);
-            let question = match (digest, rule.resolve) {
+            let asked = match (digest, rule.resolve) {
                 (Some(digest), _) => image.pinned(digest, false),
                 (None, ResolveAt::Mirror) => image.clone(),
                 (None, ResolveAt::Source) => continue, // nobody said what to ask for
             };
-            match registry.resolve(&question, until).await {
+            // A node without secrets asks without credentials, and it is the node that pulls.
+            let candidates = if rule.pull_secret.is_some() || rule.nodes_have_credentials {
+                desk.keychain.candidates(&asked, &desk.asker)
+            } else {
+                Candidates::anonymous()
+            };
+            let question = Question { image: &asked, candidates: &candidates, role: Role::Mirror };
+            match desk.registry.resolve(&question, until).await {
                 Ok(digest) => {
                     mirrored.found = Some((image.clone(), digest));
                     return mirrored;

@@ -4,10 +4,10 @@ use std::{collections::HashMap, time::Instant};
 
 use futures::future::join_all;
 
-use super::Plan;
+use super::{Desk, Plan};
 use crate::{
     image::{Digest, Reference},
-    registry::{Error, Resolve},
+    registry::{Error, Question, Resolve},
 };
 
 /// What a source said; none where it was not asked.
@@ -16,7 +16,7 @@ pub type Answer = Option<Result<Digest, Error>>;
 /// Asks the sources of all images together, each reference once: one digest per reference per Pod.
 ///
 /// Where mirrors are to be asked afterwards, half of the time is left for them.
-pub async fn pin<R: Resolve>(registry: &R, plans: &[Plan<'_>], deadline: Instant) -> Vec<Answer> {
+pub async fn pin<R: Resolve>(desk: &Desk<'_, R>, plans: &[Plan<'_>], deadline: Instant) -> Vec<Answer> {
     let asked = |plan: &Plan<'_>| plan.asks() && plan.detour.asks_source();
     let mirrors_follow = plans.iter().any(|plan| asked(plan) && plan.detour.asks_mirror());
     let until = if mirrors_follow { share(deadline, 2) } else { deadline };
@@ -24,7 +24,11 @@ pub async fn pin<R: Resolve>(registry: &R, plans: &[Plan<'_>], deadline: Instant
         let image = plan.image()?;
         (asked(plan) && image.digest().is_none()).then_some((image, ()))
     });
-    each_once(questions, |image, ()| registry.resolve(image, until)).await
+    each_once(questions, async |image, ()| {
+        let candidates = desk.keychain.candidates(image, &desk.asker);
+        desk.registry.resolve(&Question::new(image, &candidates), until).await
+    })
+    .await
 }
 
 /// Calls `ask` once for each different image, and hands its answer to every plan that has that image.

@@ -173,7 +173,7 @@ mod tests {
             format!(r#"{{"spec": {{"ephemeralContainers": [{old},{new}]}}}}"#),
         );
         let (old, pod) = (serde_json::from_str(&before).unwrap(), serde_json::from_str::<Pod<'_>>(&after).unwrap());
-        let subject = Subject { pod: &pod, old: Some(&old), namespace: "", moment: Moment::Debug };
+        let subject = Subject { pod: &pod, old: Some(&old), namespace: "", moment: Moment::Debug, proven: false };
         let began = std::time::Instant::now();
         assert_eq!(select(&subject).len(), 100_000);
         assert!(began.elapsed().as_secs() < 10, "each was compared with each");
@@ -200,7 +200,7 @@ mod tests {
             "volumes": [{"name": "other", "emptyDir": {}}, {"name": "files", "image": {"reference": "e"}}]
         }}"#;
         let pod: Pod<'_> = serde_json::from_str(pod).unwrap();
-        let subject = Subject { pod: &pod, old: None, namespace: "", moment: Moment::Create };
+        let subject = Subject { pod: &pod, old: None, namespace: "", moment: Moment::Create, proven: false };
         let found: Vec<_> = select(&subject).iter().map(|slot| (slot.name, slot.field.image_pointer())).collect();
         let expected = [
             ("init", "/spec/initContainers/0/image"),

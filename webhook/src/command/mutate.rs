@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config},
     manifest::Manifest,
     nodes::Heartbeat,
-    registry::{Client, Shared},
+    registry::{Client, Keychain, Shared},
     telemetry::Metrics,
 };
 
@@ -120,6 +120,7 @@ fn app(config: Config, known: &Cluster) -> anyhow::Result<App<Shared<Client>>> {
     // One run is one moment: an image that stands in several places gets one digest.
     let registry = Shared::new(Client::new(&config, Arc::clone(&metrics))?, config.pin.max_age.max(ONE_RUN));
     Ok(App {
+        keychain: Keychain::read(&config)?,
         config: Arc::new(config),
         registry,
         nodes: known.nodes.clone(),

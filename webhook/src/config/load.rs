@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
     Config,
@@ -144,6 +144,11 @@ fn file_problem(named: &NamedFile) -> Option<String> {
             let usable = certificates.is_ok_and(|certificates| !certificates.is_empty());
             (!usable).then(|| format!("`{path}` holds no certificates in PEM (`-----BEGIN CERTIFICATE-----`)"))
         }
+        Content::Key => {
+            let key = PrivateKeyDer::from_pem_slice(&content);
+            key.is_err().then(|| format!("`{path}` holds no private key in PEM that Berth can read"))
+        }
+        Content::ProviderConfig => None,
         Content::DockerConfig => {
             // The error of serde_json may quote the file, and the file holds passwords.
             let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&content);

@@ -35,6 +35,10 @@ pub struct Rule {
     pub resolve: Resolve,
     /// What happens when the mirror does not have it.
     pub fallback: Fallback,
+    /// A pull secret that Pods get with the mirror's image; it must exist in their namespace.
+    pub pull_secret: Option<String>,
+    /// Nodes have credentials of their own for the mirror, so that Berth asks with its own, too.
+    pub nodes_have_credentials: bool,
 }
 
 /// Who says what a tag means.
@@ -63,8 +67,17 @@ impl Rule {
         let mirror = section.required("mirror", "registry.example/library/app", mirror);
         let resolve = section.value("resolve", value::choice(&resolvers)).unwrap_or(Resolve::Source);
         let fallback = section.value("fallback", value::choice(&fallbacks)).unwrap_or(Fallback::Source);
+        let pull_secret = section.value("pullSecret", value::object_name);
+        let nodes_have_credentials = section.value("nodesHaveCredentials", value::boolean).unwrap_or(false);
         let place = section.place();
-        let rule = source.zip(mirror).map(|(source, mirror)| Self { source, mirror, resolve, fallback });
+        let rule = source.zip(mirror).map(|(source, mirror)| Self {
+            source,
+            mirror,
+            resolve,
+            fallback,
+            pull_secret,
+            nodes_have_credentials,
+        });
         let doubts = rule.iter().flat_map(rules::doubts).map(|doubt| place.finding(doubt));
         section.findings().warnings.extend(doubts);
         section.finish();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{load::Profile, section::Section, value};
+use super::{PullPolicyChange, load::Profile, section::Section, value};
 use crate::image::{Pattern, Reference};
 
 /// The section `pin`.
@@ -16,8 +16,16 @@ pub struct Pin {
     pub keep_tag: bool,
     /// How old an answer of the registry may be; zero: asked anew for every review.
     pub max_age: Duration,
+    /// How long the last digest that a registry gave may stand in while the registry is down; zero: never.
+    pub last_known_good: Duration,
     /// What happens to a Pod whose tag could not be resolved.
     pub on_failure: OnFailure,
+    /// What happens to `name:tag@sha256:…` where the tag means something else now.
+    pub repin: Repin,
+    /// Patterns of repositories, as in `ignore`, that [`Repin::Replace`] is about; others are warned about.
+    pub repin_images: Vec<Pattern>,
+    /// What happens to `Always` on an image that was pinned.
+    pub pull_policy: PullPolicyChange,
 }
 
 impl Pin {
@@ -27,13 +35,23 @@ impl Pin {
             Profile::Dev => "*",
         };
         let failures = [("admit", OnFailure::Admit), ("deny", OnFailure::Deny)];
-        let pin = Self {
+        let repins = [("off", Repin::Off), ("warn", Repin::Warn), ("replace", Repin::Replace)];
+        let changes = [("keep", PullPolicyChange::Keep), ("IfNotPresent", PullPolicyChange::IfNotPresent)];
+        let usual_repin = if profile == Profile::Dev { Repin::Replace } else { Repin::Off };
+        let mut pin = Self {
             tags: section.list("tags", value::parsed).unwrap_or_else(|| patterns(mutable)),
             ignore: section.list("ignore", value::parsed).unwrap_or_else(|| patterns(PLACEHOLDER)),
             keep_tag: section.value("keepTag", value::boolean).unwrap_or(true),
             max_age: section.value("maxAge", value::duration).unwrap_or_default(),
+            last_known_good: Duration::ZERO,
             on_failure: section.value("onFailure", value::choice(&failures)).unwrap_or(OnFailure::Admit),
+            repin: section.value("repin", value::choice(&repins)).unwrap_or(usual_repin),
+            repin_images: section.list("repinImages", value::parsed).unwrap_or_default(),
+            pull_policy: section.value("pullPolicy", value::choice(&changes)).unwrap_or(PullPolicyChange::Keep),
         };
+        let trusting = profile == Profile::Production && pin.on_failure == OnFailure::Admit;
+        let usual = if trusting { LAST_KNOWN_GOOD } else { Duration::ZERO };
+        pin.last_known_good = section.value("lastKnownGood", value::duration).unwrap_or(usual);
         section.finish();
         pin
     }
@@ -63,6 +81,17 @@ pub enum OnFailure {
     Deny,
 }
 
+/// What happens to an image with a tag and a digest where the tag means something else now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Repin {
+    /// Nothing is asked.
+    Off,
+    /// A note says so.
+    Warn,
+    /// The digest is replaced.
+    Replace,
+}
+
 /// A default, written as in a file.
 fn patterns(text: &str) -> Vec<Pattern> {
     text.parse().into_iter().collect()
@@ -70,3 +99,5 @@ fn patterns(text: &str) -> Vec<Pattern> {
 
 /// What sidecar injectors write where they fill in the image later (Istio's `image: auto`).
 const PLACEHOLDER: &str = "docker.io/library/auto";
+/// How long a digest stands in for a registry that is down, where nobody says otherwise.
+const LAST_KNOWN_GOOD: Duration = Duration::from_secs(24 * 3600);

@@ -12,7 +12,7 @@ use super::{
 use crate::image::Reference;
 
 /// One entry of `registries`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Registry {
     /// The host as written in references (`localhost:30500`); a leading `*.` stands for one or more labels.
     pub host: String,
@@ -20,8 +20,16 @@ pub struct Registry {
     pub endpoint: Option<String>,
     /// The only certificate authorities that count for it, PEM.
     pub ca_file: Option<PathBuf>,
+    /// The certificate that Berth shows it, PEM, and its key: both or neither.
+    pub client_cert_file: Option<PathBuf>,
+    /// The key of `client_cert_file`, PEM.
+    pub client_key_file: Option<PathBuf>,
     /// Accept any certificate of this registry.
     pub insecure_skip_verify: bool,
+    /// Hosts of token services that may see this registry's credentials, besides itself; compared exactly.
+    pub token_hosts: Vec<String>,
+    /// It is the cluster's local registry: it may be at a private address, and nothing more.
+    pub local: bool,
 }
 
 impl Registry {
@@ -31,6 +39,9 @@ impl Registry {
         let endpoint = section.value("endpoint", endpoint);
         let ca_file = section.file("caFile", Content::Certificates);
         let insecure_skip_verify = section.value("insecureSkipVerify", value::boolean).unwrap_or(false);
+        let client_cert_file = section.file("clientCertFile", Content::Certificates);
+        let client_key_file = section.file("clientKeyFile", Content::Key);
+        let token_hosts = section.list("tokenHosts", token_host).unwrap_or_default();
         let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http:"));
         if plain && ca_file.is_some() {
             section.error("caFile", "a plain `http` endpoint has no certificate; remove one of the two");
@@ -39,12 +50,25 @@ impl Registry {
             section
                 .error("insecureSkipVerify", "it contradicts `caFile` and a plain `http` endpoint; keep one of them");
         }
+        if client_cert_file.is_some() != client_key_file.is_some() {
+            let missing = if client_key_file.is_none() { "clientKeyFile" } else { "clientCertFile" };
+            section.error(missing, "it is missing: `clientCertFile` and `clientKeyFile` are given together");
+        }
         if let Some((_, line)) = known.iter().find(|(other, _)| Some(other) == host.as_ref()) {
             section.error("host", format!("line {line} describes the same host; put all about it into one entry"));
         }
         known.extend(host.iter().map(|host| (host.clone(), section.place_of("host").line())));
         section.finish();
-        Some(Self { host: host?, endpoint, ca_file, insecure_skip_verify })
+        Some(Self {
+            host: host?,
+            endpoint,
+            ca_file,
+            client_cert_file,
+            client_key_file,
+            insecure_skip_verify,
+            token_hosts,
+            local: false,
+        })
     }
 
     /// Sorts the more specific host first: a host itself before patterns, a longer pattern before a shorter one.
@@ -59,6 +83,18 @@ impl Registry {
             None => self.host == host,
         }
     }
+}
+
+/// The host of a token service, exactly.
+fn token_host(value: &Value) -> Result<String, String> {
+    let text = value::text(value)?;
+    let valid = ["https://", text].concat().parse::<Uri>().is_ok_and(|uri| {
+        uri.authority().is_some_and(|authority| authority.as_str() == text && !text.contains(['@', '*']))
+    });
+    if valid {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{} is not the host of a token service, as in `auth.example.com`", value.describe()))
 }
 
 /// A host as it stands in references, or `*.` and a domain.

@@ -35,8 +35,12 @@ pub(super) struct NamedFile {
 pub(super) enum Content {
     /// PEM certificates.
     Certificates,
+    /// A private key in PEM.
+    Key,
     /// A docker `config.json`.
     DockerConfig,
+    /// A kubelet's `CredentialProviderConfig`.
+    ProviderConfig,
 }
 
 /// A line and the key that stands there.
@@ -97,6 +101,16 @@ impl<'n, 'f> Section<'n, 'f> {
     pub(super) fn place_of(&self, key: &str) -> Place {
         let line = self.entry(key).map_or(self.place.line, |(key, _)| key.line);
         Place { line, key: self.path_of(key) }
+    }
+
+    /// Whether the mapping is there at all.
+    pub(super) fn given(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Whether `key` is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
     }
 
     /// Adds an error about `key`.

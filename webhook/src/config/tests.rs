@@ -94,12 +94,16 @@ fn reads_every_key() {
         mirror: "localhost:30500/b".into(),
         resolve: Resolve::Mirror,
         fallback: Fallback::Deny,
+        pull_secret: None,
+        nodes_have_credentials: false,
     };
     assert_eq!(config.mirror.rules, [rule]);
     assert_eq!((config.place.strategy, config.place.on_missing), (Strategy::Strict, OnMissing::Admit));
     assert_eq!(config.registries[0].endpoint.as_deref(), Some("http://registry.kube-system.svc:5000"));
     assert_eq!(config.registries[1].ca_file.as_deref(), Some(std::path::Path::new("/ca")));
-    assert_eq!(config.credentials, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    let of_all =
+        |file: &str| Credentials { namespaces: Vec::new(), source: CredentialSource::DockerConfig(file.into()) };
+    assert_eq!(config.credentials, [of_all("/a"), of_all("/b")]);
     assert_eq!(config.skip_owners[1], OwnerKind { group: String::new(), kind: "Node".into() });
     assert_eq!(config.tenants.may_skip, Steps { place: true, ..Steps::default() });
     assert_eq!((config.limits.body_bytes, config.limits.bodies_bytes), (2 << 20, 1 << 30));
@@ -116,7 +120,7 @@ fn says_what_the_file_is_not() {
         "c.yaml:1: apiVersion: `v1` is not one of `berth.dev/v1alpha1`\n\
          c.yaml:2: kind: `ConfigMap` is not one of `Configuration`\n\
          c.yaml:3: data: there is no such key; here can stand `apiVersion`, `kind`, `profile`, `pin`, `mirror`, `place`, \
-         `registries`, `credentials`, `skipOwners`, `tenants`, `limits`",
+         `registries`, `localRegistry`, `unlistedRegistries`, `credentials`, `pullSecrets`, `skipOwners`, `tenants`, `limits`",
     );
     bad_file(
         "- a\n",
@@ -134,7 +138,8 @@ fn reports_all_mistakes_at_once() {
         "c.yaml:3: profile: `prod` is not one of `production`, `dev`\n\
          c.yaml:5: pin.onFailure: `reject` is not one of `admit`, `deny`\n\
          c.yaml:6: pin.keepTag: `yes` is not `true` or `false`\n\
-         c.yaml:7: pin.lastKnownGod: there is no such key; here can stand `tags`, `ignore`, `keepTag`, `maxAge`, `onFailure`\n\
+         c.yaml:7: pin.lastKnownGod: there is no such key; here can stand `tags`, `ignore`, `keepTag`, `maxAge`, `onFailure`, \
+         `repin`, `repinImages`, `pullPolicy`, `lastKnownGood`\n\
          c.yaml:9: limits.registryTimeout: `30s` is not between `100ms` and `25s`",
     );
 }
@@ -165,7 +170,7 @@ fn explains_wrong_values() {
     );
     bad(
         "credentials: [{}]\n",
-        "c.yaml:3: credentials[0].dockerConfigFile: it is missing; write `dockerConfigFile: FILE`",
+        "c.yaml:3: credentials[0].dockerConfigFile: it is missing; write `dockerConfigFile: FILE`, or `providers:`",
     );
     bad(
         "credentials:\n- dockerConfigFile: []\n",

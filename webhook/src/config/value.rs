@@ -35,6 +35,16 @@ pub(super) fn text(value: &Value) -> Result<&str, String> {
     text.ok_or_else(|| format!("{} is not a text", value.describe()))
 }
 
+/// The name of a Kubernetes object: a DNS subdomain.
+pub(super) fn object_name(value: &Value) -> Result<String, String> {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let wrong = || format!("{} is not the name of a Kubernetes object, as in `harbor-pull`", value.describe());
+    let name = text(value).map_err(|_| wrong())?;
+    let ends = [name.chars().next(), name.chars().next_back()];
+    let plain = name.len() <= 253 && name.bytes().all(letter);
+    if plain && ends.iter().flatten().all(char::is_ascii_alphanumeric) { Ok(name.to_owned()) } else { Err(wrong()) }
+}
+
 /// The name of a file.
 pub(super) fn path(value: &Value) -> Result<PathBuf, String> {
     text(value).map(PathBuf::from).map_err(|_| format!("{} is not the name of a file", value.describe()))

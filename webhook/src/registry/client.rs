@@ -8,12 +8,8 @@ use std::{
 use tokio::time;
 
 pub use super::upstream::ClientError;
-use super::{Error, Resolve, credentials::Keyring, question::Question, token::Grants, upstream::Upstreams};
-use crate::{
-    config::Config,
-    image::{Digest, Reference},
-    telemetry::Metrics,
-};
+use super::{Error, Question, Resolve, conversation::Conversation, token::Grants, upstream::Upstreams};
+use crate::{config::Config, image::Digest, telemetry::Metrics};
 
 /// Asks registries over HTTP.
 ///
@@ -22,7 +18,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Client {
     upstreams: Upstreams,
-    keyring: Keyring,
     grants: Grants,
     /// Longest time for one question.
     limit: Duration,
@@ -30,11 +25,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the registries, mirrors and credentials of `config`; reads the files that it names.
+    /// A client for the registries and mirrors of `config`; reads the files that it names.
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, ClientError> {
         Ok(Self {
             upstreams: Upstreams::new(&config.registries, &config.mirror.rules)?,
-            keyring: Keyring::read(&config.credentials)?,
             grants: Grants::new(),
             limit: config.limits.registry_timeout,
             metrics,
@@ -42,15 +36,17 @@ impl Client {
     }
 
     /// Asks with every credential that matches, then with none: the kubelet's order.
-    async fn ask(&self, image: &Reference) -> Result<Digest, Error> {
+    async fn ask(&self, question: &Question<'_>) -> Result<Digest, Error> {
+        let image = question.image;
         let path = image.path();
         let upstream =
             self.upstreams.of(image.host()).map_err(|refusal| Error::unreachable(image, refusal.to_string()))?;
-        let question = Question { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
-        let credentials = self.keyring.matching(image.host(), &path).map(Some);
+        let conversation =
+            Conversation { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
+        let credentials = question.candidates.iter().map(Some);
         let mut anonymously = true;
         for credential in credentials.chain([None]) {
-            match question.ask(credential).await {
+            match conversation.ask(credential).await {
                 Err(Error::Refused { anonymous, .. }) => anonymously &= anonymous,
                 answer => return answer,
             }
@@ -60,14 +56,15 @@ impl Client {
 }
 
 impl Resolve for Client {
-    async fn resolve(&self, image: &Reference, deadline: Instant) -> Result<Digest, Error> {
+    async fn resolve(&self, question: &Question<'_>, deadline: Instant) -> Result<Digest, Error> {
+        let image = question.image;
         let start = time::Instant::now();
         let limit = deadline.saturating_duration_since(start.into_std()).min(self.limit);
         let timed_out = || Err(Error::timed_out(image, limit));
         if limit.is_zero() {
             return timed_out();
         }
-        let answer = time::timeout(limit, self.ask(image)).await.unwrap_or_else(|_| timed_out());
+        let answer = time::timeout(limit, self.ask(question)).await.unwrap_or_else(|_| timed_out());
         self.metrics.registry_request(image.host(), (&answer).into(), start.elapsed());
         answer
     }

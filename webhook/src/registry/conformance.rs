@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future;
 
-use super::{Error, Resolve};
+use super::{Asker, Error, Keychain, Question, Resolve};
 use crate::image::{Digest, Reference};
 
 /// Changes what the registry has.
@@ -17,12 +17,12 @@ pub trait World {
     fn delete(&self, image: &str) -> impl Future<Output = ()>;
 }
 
-/// Runs every check against the registry that references call `host`.
+/// Runs every check against the registry that references call `host`, asked with the credentials of `keychain`.
 ///
 /// # Panics
 /// If a check fails.
-pub async fn check(resolve: &impl Resolve, world: &impl World, host: &str) {
-    let suite = Suite { resolve, world, host };
+pub async fn check(resolve: &impl Resolve, keychain: &Keychain, world: &impl World, host: &str) {
+    let suite = Suite { resolve, keychain, world, host };
     suite.a_tag_means_its_last_push().await;
     suite.no_tag_means_latest().await;
     suite.a_digest_decides_whatever_the_tag().await;
@@ -34,6 +34,7 @@ pub async fn check(resolve: &impl Resolve, world: &impl World, host: &str) {
 
 struct Suite<'a, R, W> {
     resolve: &'a R,
+    keychain: &'a Keychain,
     world: &'a W,
     host: &'a str,
 }
@@ -90,7 +91,7 @@ impl<R: Resolve, W: World> Suite<'_, R, W> {
         let image = self.image("late:v1");
         self.world.push(&image).await;
         let start = Instant::now();
-        let answer = self.resolve.resolve(&parsed(&image), now()).await;
+        let answer = self.ask_until(&image, now()).await;
         assert!(matches!(answer, Err(Error::TimedOut { .. })), "{answer:?}");
         assert!(start.elapsed() < Duration::from_secs(1));
     }
@@ -100,7 +101,13 @@ impl<R: Resolve, W: World> Suite<'_, R, W> {
     }
 
     async fn ask(&self, image: &str) -> Result<Digest, Error> {
-        self.resolve.resolve(&parsed(image), now() + LIMIT).await
+        self.ask_until(image, now() + LIMIT).await
+    }
+
+    async fn ask_until(&self, image: &str, deadline: Instant) -> Result<Digest, Error> {
+        let image = parsed(image);
+        let candidates = self.keychain.candidates(&image, &Asker { namespace: "conformance", proven: true });
+        self.resolve.resolve(&Question::new(&image, &candidates), deadline).await
     }
 
     #[expect(clippy::panic, reason = "this is a test")]

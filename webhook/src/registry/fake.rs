@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time;
 
-use super::{Error, Resolve};
+use super::{Error, Question, Resolve};
 use crate::image::{Digest, Reference};
 
 /// A registry of any host that knows the images pushed to it.
@@ -116,7 +116,8 @@ impl Fake {
 }
 
 impl Resolve for Fake {
-    async fn resolve(&self, image: &Reference, deadline: Instant) -> Result<Digest, Error> {
+    async fn resolve(&self, question: &Question<'_>, deadline: Instant) -> Result<Digest, Error> {
+        let image = question.image;
         self.questions.fetch_add(1, Ordering::Relaxed);
         self.with(|world| world.asked.push(image.target().into_owned()));
         let limit = deadline.saturating_duration_since(time::Instant::now().into_std());
@@ -142,7 +143,7 @@ fn parsed(image: &str) -> Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Shared, conformance};
+    use crate::registry::{Keychain, Shared, conformance};
 
     impl conformance::World for Fake {
         async fn push(&self, image: &str) -> Digest {
@@ -158,13 +159,13 @@ mod tests {
     async fn conforms() {
         let fake = Fake::new();
         fake.delay(Duration::from_millis(10));
-        conformance::check(&fake, &fake, "reg.example").await;
+        conformance::check(&fake, &Keychain::default(), &fake, "reg.example").await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn conforms_with_shared_questions() {
         let shared = Shared::new(Fake::new(), Duration::ZERO);
         shared.inner().delay(Duration::from_millis(10));
-        conformance::check(&shared, shared.inner(), "reg.example").await;
+        conformance::check(&shared, &Keychain::default(), shared.inner(), "reg.example").await;
     }
 }

@@ -1,219 +1,53 @@
-//! One question to one registry: a `HEAD` of the manifest, and what it takes to be let in.
+//! What a review wants to know: an image, and as whom it is asked.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use http::{
-    HeaderValue, Method, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION},
-};
-use reqwest::{Response, Url};
-use tokio::time;
-
-use super::{
-    Error, answer,
-    challenge::{Bearer, Challenge, may_see_credentials},
-    credentials::Credential,
-    token::{Grant, Grants, Key, Slot, read_token},
-    upstream::{Upstream, Upstreams, cause},
-};
+use super::credentials::Candidates;
 use crate::image::{Digest, Reference};
 
-/// What is asked, and where.
-pub(super) struct Question<'a> {
-    pub(super) image: &'a Reference,
-    /// The repository at the registry.
-    pub(super) path: &'a str,
-    pub(super) upstream: Upstream<'a>,
-    /// The ways to where the registry may send Berth.
-    pub(super) upstreams: &'a Upstreams,
-    pub(super) grants: &'a Grants,
+/// A question to a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What is asked for.
+    pub image: &'a Reference,
+    /// As whom; without credentials where none of them is let in.
+    pub candidates: &'a Candidates,
+    /// What hangs on the answer.
+    pub role: Role,
 }
 
-impl Question<'_> {
-    /// Asks once as `credential`, answering one challenge.
-    pub(super) async fn ask(&self, credential: Option<&Credential>) -> Result<Digest, Error> {
-        let slot = self.grants.slot(Key {
-            host: self.image.host().to_owned(),
-            repository: self.path.to_owned(),
-            credential: credential.map(Credential::fingerprint),
-        });
-        let known = slot.current();
-        let first = self.manifest(Method::HEAD, known.as_ref()).await?;
-        if first.status() != StatusCode::UNAUTHORIZED {
-            return self.read(first, known.as_ref()).await;
-        }
-        if let Some(stale) = &known {
-            slot.forget(stale);
-        }
-        let grant = self.grant(&slot, credential, &first).await?;
-        drop(first);
-        let second = self.manifest(Method::HEAD, Some(&grant)).await?;
-        if second.status() == StatusCode::UNAUTHORIZED {
-            slot.forget(&grant);
-        }
-        self.read(second, Some(&grant)).await
+/// What hangs on the answer of a registry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// It says what the image is.
+    Source,
+    /// There is another way: a mirror that has failed once is not waited for again.
+    Mirror,
+}
+
+impl<'a> Question<'a> {
+    /// The question to the registry that `image` names, asked as `candidates`.
+    pub fn new(image: &'a Reference, candidates: &'a Candidates) -> Self {
+        Self { image, candidates, role: Role::Source }
     }
 
-    /// What the challenge in `refusal` asks for.
-    async fn grant(&self, slot: &Slot, credential: Option<&Credential>, refusal: &Response) -> Result<Grant, Error> {
-        match (Challenge::choose(refusal.headers()), credential.and_then(Credential::basic)) {
-            (Some(Challenge::Bearer(bearer)), basic) => slot.obtain(self.token(&bearer, basic)).await,
-            (Some(Challenge::Basic), Some(header)) => {
-                let expires = time::Instant::now() + BASIC_REMEMBERED;
-                slot.obtain(async { Ok(Grant { header, proven: true, expires }) }).await
-            }
-            (Some(Challenge::Basic) | None, _) => Err(Error::refused(self.image, true)),
+    /// What two questions must have in common to share an answer: what is asked for, and as whom.
+    ///
+    /// No tenant learns another's digest, nor whether it was asked for before.
+    pub fn key(&self) -> Cow<'a, str> {
+        let target = self.image.target();
+        match self.candidates.key() {
+            None => target,
+            Some(key) => Cow::Owned([&*target, " ", key].concat()),
         }
-    }
-
-    /// Asks the token service, with credentials only where it may see them.
-    async fn token(&self, bearer: &Bearer, basic: Option<HeaderValue>) -> Result<Grant, Error> {
-        let endpoint = &self.upstream.endpoint;
-        let service = bearer.service_url(endpoint).map_err(|reason| self.untrusted(reason))?;
-        let basic = basic.filter(|_| may_see_credentials(&service, self.image.host(), endpoint));
-        let proven = basic.is_some();
-        let http = self.upstreams.client_for(&service, &self.upstream);
-        let http = http.map_err(|refusal| Error::unreachable(self.image, format!("its token service: {refusal}")))?;
-        let mut request = http.get(bearer.question(service, self.path));
-        if let Some(basic) = basic {
-            request = request.header(AUTHORIZATION, basic);
-        }
-        let asked = time::Instant::now();
-        let answer = request.send().await.map_err(|error| self.broken("its token service", &error))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Error::refused(self.image, !proven)),
-            StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
-            status if status.is_server_error() => {
-                return Err(Error::unreachable(self.image, format!("its token service answered {status}")));
-            }
-            status => return Err(self.untrusted(format!("its token service answered {status}"))),
-        }
-        let body = self.body(answer, TOKEN_LIMIT, "its token service").await?;
-        let (header, good) = read_token(&body).map_err(|reason| self.untrusted(reason.to_owned()))?;
-        Ok(Grant { header, proven, expires: asked + good })
-    }
-
-    /// Requests the manifest, following redirects: few, without credentials, and to where Berth may connect.
-    async fn manifest(&self, method: Method, grant: Option<&Grant>) -> Result<Response, Error> {
-        let (mut url, mut http) = (self.url()?, self.upstream.http);
-        let mut header = grant.map(|grant| grant.header.clone());
-        for _ in 0..=REDIRECTS {
-            let request = http.request(method.clone(), url.clone()).header(ACCEPT, answer::ACCEPT);
-            let mut request = request.header(CACHE_CONTROL, "no-cache");
-            if let Some(header) = &header {
-                request = request.header(AUTHORIZATION, header.clone());
-            }
-            let answer = request.send().await.map_err(|error| self.broken("", &error))?;
-            if answer::size(answer.headers()) > HEADERS_LIMIT {
-                return Err(self.untrusted("headers of more than 64 KiB".to_owned()));
-            }
-            let Some(next) = self.redirect(&url, &answer)? else {
-                let elsewhere = url.origin() != self.upstream.endpoint.origin();
-                if elsewhere && answer.status() == StatusCode::UNAUTHORIZED {
-                    let host = url.host_str().unwrap_or_default();
-                    return Err(self.untrusted(format!("it redirects to {host}, which asks for credentials")));
-                }
-                return Ok(answer);
-            };
-            http = self
-                .upstreams
-                .client_for(&next, &self.upstream)
-                .map_err(|refusal| Error::unreachable(self.image, format!("it redirects elsewhere: {refusal}")))?;
-            (url, header) = (next, None);
-        }
-        Err(self.untrusted(format!("more than {REDIRECTS} redirects")))
-    }
-
-    fn url(&self) -> Result<Url, Error> {
-        let version = self.image.digest().map(Digest::as_str).or(self.image.effective_tag()).unwrap_or_default();
-        let endpoint = self.upstream.endpoint.as_str().trim_end_matches('/');
-        let url = Url::parse(&[endpoint, "/v2/", self.path, "/manifests/", version].concat());
-        url.map_err(|error| Error::unreachable(self.image, error.to_string()))
-    }
-
-    /// Where `answer` redirects to, if it does.
-    fn redirect(&self, from: &Url, answer: &Response) -> Result<Option<Url>, Error> {
-        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(None);
-        }
-        let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-        let next = location.and_then(|location| from.join(location).ok());
-        let next = next.filter(|next| next.username().is_empty() && next.password().is_none());
-        let next = next.ok_or_else(|| self.untrusted("it redirects to what is no address".to_owned()))?;
-        match (from.scheme(), next.scheme()) {
-            ("https" | "http", "https") | ("http", "http") => Ok(Some(next)),
-            (before, after) => Err(self.untrusted(format!("it redirects from {before} to {after}"))),
-        }
-    }
-
-    /// Reads the digest from the answer to a `HEAD`; asks again by `GET` where it gives none.
-    async fn read(&self, answer: Response, grant: Option<&Grant>) -> Result<Digest, Error> {
-        let answer = self.checked(answer, grant)?;
-        if let Some(digest) = self.digest(&answer)? {
-            return Ok(digest);
-        }
-        let answer = self.checked(self.manifest(Method::GET, grant).await?, grant)?;
-        let said = self.digest(&answer)?;
-        let body = self.body(answer, MANIFEST_LIMIT, "the manifest").await?;
-        answer::digest_of(&body, self.image.digest().or(said.as_ref())).map_err(|reason| self.untrusted(reason))
-    }
-
-    fn digest(&self, answer: &Response) -> Result<Option<Digest>, Error> {
-        answer::digest(answer.headers(), self.image.digest()).map_err(|reason| self.untrusted(reason))
-    }
-
-    /// The answer, if it is a manifest.
-    fn checked(&self, answer: Response, grant: Option<&Grant>) -> Result<Response, Error> {
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(Error::not_found(self.image)),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(Error::refused(self.image, !grant.is_some_and(|grant| grant.proven)));
-            }
-            StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
-            status if status.is_server_error() => {
-                return Err(Error::unreachable(self.image, format!("it answered {status}")));
-            }
-            status => return Err(self.untrusted(format!("it answered {status}"))),
-        }
-        answer::is_manifest(answer.headers()).map_err(|reason| self.untrusted(reason))?;
-        Ok(answer)
-    }
-
-    /// The body, read by pieces so that no more than `limit` bytes are held.
-    async fn body(&self, mut answer: Response, limit: usize, what: &str) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.broken(what, &error))? {
-            if body.len() + piece.len() > limit {
-                return Err(self.untrusted(format!("{what} is larger than {} KiB", limit / 1024)));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
-    }
-
-    fn broken(&self, what: &str, error: &reqwest::Error) -> Error {
-        let what = if what.is_empty() { String::new() } else { format!("{what}: ") };
-        Error::unreachable(self.image, what + &cause(error))
-    }
-
-    fn untrusted(&self, reason: String) -> Error {
-        Error::Untrusted { host: self.image.host().to_owned(), reason }
-    }
-
-    fn too_many(&self, answer: &Response) -> Error {
-        Error::TooMany { host: self.image.host().to_owned(), retry_after: answer::retry_after(answer.headers()) }
     }
 }
 
-/// Redirects that are followed.
-const REDIRECTS: usize = 3;
-/// Bytes of all headers of an answer. The HTTP library stops at 400 KiB by itself.
-const HEADERS_LIMIT: usize = 64 * 1024;
-/// Bytes of a manifest.
-const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
-/// Bytes of a token service's answer.
-const TOKEN_LIMIT: usize = 128 * 1024;
-/// How long Berth remembers that a registry wants a name and password.
-const BASIC_REMEMBERED: Duration = Duration::from_secs(600);
+/// A digest from when the registry last gave one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastKnown {
+    /// The digest.
+    pub digest: Digest,
+    /// How long ago the registry was asked for it.
+    pub age: Duration,
+}

@@ -21,8 +21,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::line::Line;
-use super::{Error, Resolve};
-use crate::image::{Digest, Reference};
+use super::{Error, Question, Resolve};
+use crate::image::Digest;
 
 /// Shares questions to `R` among callers, and answers for as long as `maxAge` allows.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl<R: Resolve> Shared<R> {
     }
 
     /// Takes part in the next request for `key`.
-    fn join(&self, key: String, image: &Reference, deadline: Instant) -> watch::Receiver<Told> {
+    fn join(&self, key: String, question: &Question<'_>, deadline: Instant) -> watch::Receiver<Told> {
         let mut queues = self.desk.queues();
         if let Some(queue) = queues.get_mut(&key) {
             queue.wake.notify_one();
@@ -62,24 +62,24 @@ impl<R: Resolve> Shared<R> {
         let wake = Arc::new(Notify::new());
         queues.insert(key.clone(), Queue { next: Some(batch), wake: Arc::clone(&wake) });
         drop(queues);
-        self.tasks.spawn(Line::new(Arc::clone(&self.desk), key, image.clone(), wake).run());
+        self.tasks.spawn(Line::new(Arc::clone(&self.desk), key, question, wake).run());
         told
     }
 }
 
 impl<R: Resolve> Resolve for Shared<R> {
-    async fn resolve(&self, image: &Reference, deadline: std::time::Instant) -> Result<Digest, Error> {
+    async fn resolve(&self, question: &Question<'_>, deadline: std::time::Instant) -> Result<Digest, Error> {
         let arrived = Instant::now();
-        let key = image.target();
+        let key = question.key();
         if let Some(digest) = self.desk.remembered(&key, arrived) {
             return Ok(digest);
         }
         let limit = deadline.saturating_duration_since(arrived.into_std());
-        let timed_out = || Err(Error::timed_out(image, limit));
+        let timed_out = || Err(Error::timed_out(question.image, limit));
         if limit.is_zero() {
             return timed_out();
         }
-        let mut told = self.join(key.into_owned(), image, deadline.into());
+        let mut told = self.join(key.into_owned(), question, deadline.into());
         let told = time::timeout_at(deadline.into(), told.wait_for(Option::is_some)).await;
         told.ok().and_then(Result::ok).and_then(|told| told.clone()).unwrap_or_else(timed_out)
     }
@@ -90,7 +90,7 @@ impl<R: Resolve> Resolve for Shared<R> {
 struct Desk<R> {
     resolve: R,
     max_age: Duration,
-    /// By what a registry is asked for. An entry lives as long as its line, which ends when nobody asks any more.
+    /// By [`Question::key`]. An entry lives as long as its line, which ends when nobody asks any more.
     queues: Mutex<HashMap<String, Queue>>,
     answers: Cache<String, Answer>,
 }

@@ -53,7 +53,7 @@ impl Upstreams {
         }
         for rule in mirrors {
             let host = rule.mirror.split('/').next().unwrap_or_default().to_owned();
-            let registry = config::Registry { host, endpoint: None, ca_file: None, insecure_skip_verify: false };
+            let registry = config::Registry { host, ..config::Registry::default() };
             known.push(Known { registry, endpoint: None, http: open.clone() });
         }
         Ok(Self { guarded: build(client().dns_resolver(Guard))?, known })
@@ -173,9 +173,6 @@ pub enum ClientError {
         /// The cause, in words.
         reason: String,
     },
-    /// A file with credentials cannot be used.
-    #[error(transparent)]
-    Credentials(#[from] super::credentials::CredentialsError),
 }
 
 /// Where Docker Hub's registry is.
@@ -197,7 +194,7 @@ mod tests {
 
     fn entry(host: &str, endpoint: Option<&str>) -> config::Registry {
         let endpoint = endpoint.map(str::to_owned);
-        config::Registry { host: host.to_owned(), endpoint, ca_file: None, insecure_skip_verify: false }
+        config::Registry { host: host.to_owned(), endpoint, ..config::Registry::default() }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::{
     duration,
 };
 use crate::{
-    admission::{App, Mode, decode, respond},
+    admission::{App, Caller, Mode, decode, respond},
     config::Limits,
     registry::Resolve,
     telemetry::{Metrics, outcome},
@@ -42,6 +42,7 @@ pub trait Answer: Send + Sync + 'static {
     fn review(
         &self,
         mode: Mode,
+        caller: Caller,
         body: &[u8],
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<u8>, decode::Error>> + Send;
@@ -52,8 +53,14 @@ pub trait Answer: Send + Sync + 'static {
 
 /// The rules that are in force when a review begins are those that end it.
 impl<R: Resolve> Answer for Arc<ArcSwap<App<R>>> {
-    async fn review(&self, mode: Mode, body: &[u8], deadline: Instant) -> Result<Vec<u8>, decode::Error> {
-        self.load_full().review(mode, body, deadline).await
+    async fn review(
+        &self,
+        mode: Mode,
+        caller: Caller,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, decode::Error> {
+        self.load_full().review(mode, caller, body, deadline).await
     }
 
     fn after_panic(&self, body: &[u8]) -> Option<Vec<u8>> {
@@ -103,7 +110,7 @@ impl<A: Answer> Desk<A> {
         arrival.pace.prove();
         let _turn = self.turn().await?;
         let started = Instant::now();
-        match AssertUnwindSafe(self.answer.review(mode, &body, deadline)).catch_unwind().await {
+        match AssertUnwindSafe(self.answer.review(mode, Caller::Anyone, &body, deadline)).catch_unwind().await {
             Ok(answered) => answered.map_err(Refusal::NoReview),
             Err(_panic) => {
                 // Where and why is in the log already: by the panic hook.

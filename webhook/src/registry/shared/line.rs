@@ -11,7 +11,7 @@ use tokio::{
 use super::{Batch, Desk, IN_FLIGHT, OVERLAP, STALLED};
 use crate::{
     image::{Digest, Reference},
-    registry::{Error, Resolve},
+    registry::{Candidates, Error, Question, Resolve, Role},
 };
 
 /// A task that owns all requests for one key: a caller that goes away takes nobody's request with it.
@@ -19,6 +19,8 @@ pub(super) struct Line<R> {
     desk: Arc<Desk<R>>,
     key: String,
     image: Reference,
+    candidates: Candidates,
+    role: Role,
     wake: Arc<Notify>,
     running: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// The numbers of the requests that are running.
@@ -39,9 +41,22 @@ struct Outcome {
 }
 
 impl<R: Resolve> Line<R> {
-    pub(super) fn new(desk: Arc<Desk<R>>, key: String, image: Reference, wake: Arc<Notify>) -> Self {
+    pub(super) fn new(desk: Arc<Desk<R>>, key: String, question: &Question<'_>, wake: Arc<Notify>) -> Self {
+        let (image, candidates, role) = (question.image.clone(), question.candidates.clone(), question.role);
         let (running, in_flight, waiting) = (FuturesUnordered::new(), Vec::new(), Vec::new());
-        Self { desk, key, image, wake, running, in_flight, latest: 0, started: Instant::now(), waiting }
+        Self {
+            desk,
+            key,
+            image,
+            candidates,
+            role,
+            wake,
+            running,
+            in_flight,
+            latest: 0,
+            started: Instant::now(),
+            waiting,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -94,10 +109,12 @@ impl<R: Resolve> Line<R> {
         self.started = Instant::now();
         self.in_flight.push(self.latest);
         let deadline = self.waiting.iter().map(|(_, batch)| batch.deadline).max().unwrap_or(self.started);
-        let (desk, image, number, asked) = (Arc::clone(&self.desk), self.image.clone(), self.latest, self.started);
+        let (desk, number, asked) = (Arc::clone(&self.desk), self.latest, self.started);
+        let (image, candidates, role) = (self.image.clone(), self.candidates.clone(), self.role);
         let ask = async move {
-            let question = desk.resolve.resolve(&image, deadline.into_std());
-            let answer = AssertUnwindSafe(question).catch_unwind().await.unwrap_or_else(|_| Err(panicked(&image)));
+            let question = Question { image: &image, candidates: &candidates, role };
+            let answer = desk.resolve.resolve(&question, deadline.into_std());
+            let answer = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Err(panicked(&image)));
             Outcome { number, asked, answer }
         };
         self.running.push(ask.boxed());

@@ -3,7 +3,10 @@ mod promise;
 use futures::future;
 
 use super::*;
-use crate::registry::Fake;
+use crate::{
+    image::Reference,
+    registry::{Candidates, Fake},
+};
 
 const IMAGE: &str = "reg.example/app:v1";
 
@@ -13,6 +16,11 @@ fn image() -> Reference {
 
 fn within(milliseconds: u64) -> std::time::Instant {
     (Instant::now() + ms(milliseconds)).into_std()
+}
+
+/// Asks without credentials.
+async fn ask<R: Resolve>(shared: &Shared<R>, image: &Reference, deadline: std::time::Instant) -> Result<Digest, Error> {
+    shared.resolve(&Question::new(image, &Candidates::anonymous()), deadline).await
 }
 
 fn ms(milliseconds: u64) -> Duration {
@@ -44,7 +52,7 @@ impl Script {
 }
 
 impl Resolve for Script {
-    async fn resolve(&self, _: &Reference, deadline: std::time::Instant) -> Result<Digest, Error> {
+    async fn resolve(&self, _: &Question<'_>, deadline: std::time::Instant) -> Result<Digest, Error> {
         let number = {
             let mut asked = self.asked.lock().unwrap();
             asked.push(Instant::now());
@@ -76,7 +84,7 @@ fn missing() -> Error {
 async fn a_thousand_at_once_ask_once() {
     let (shared, digest) = shared(Duration::ZERO);
     let image = image();
-    let answers = future::join_all((0..1000).map(|_| shared.resolve(&image, within(1000)))).await;
+    let answers = future::join_all((0..1000).map(|_| ask(&shared, &image, within(1000)))).await;
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == &digest));
     assert_eq!(shared.inner().questions(), 1);
 }
@@ -89,7 +97,7 @@ async fn a_thousand_over_a_second_ask_at_most_twice_per_round_trip() {
         let image = &image;
         async move {
             time::sleep(ms(number)).await;
-            shared.resolve(image, within(1000)).await
+            ask(shared, image, within(1000)).await
         }
     });
     let answers = future::join_all(callers).await;
@@ -102,11 +110,11 @@ async fn a_thousand_over_a_second_ask_at_most_twice_per_round_trip() {
 async fn who_comes_while_a_request_runs_waits_for_the_next() {
     let (shared, old) = shared(Duration::ZERO);
     let image = image();
-    let first = shared.resolve(&image, within(1000));
+    let first = ask(&shared, &image, within(1000));
     let second = async {
         time::sleep(ms(60)).await; // the first request has read the registry by now
         let new = shared.inner().push(IMAGE);
-        assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), new);
+        assert_eq!(ask(&shared, &image, within(1000)).await.unwrap(), new);
         assert_ne!(new, old);
     };
     let (first, ()) = future::join(first, second).await;
@@ -118,11 +126,11 @@ async fn who_comes_while_a_request_runs_waits_for_the_next() {
 async fn a_stalled_request_holds_up_nobody_beyond_its_overlap() {
     let script = Script::new(&[(60_000, Ok(digest("old"))), (10, Ok(digest("new")))]);
     let (shared, image) = (Shared::new(script, Duration::ZERO), image());
-    let first = shared.resolve(&image, within(3000));
+    let first = ask(&shared, &image, within(3000));
     let second = async {
         time::sleep(ms(1)).await;
         let start = Instant::now();
-        assert_eq!(shared.resolve(&image, within(3000)).await.unwrap(), digest("new"));
+        assert_eq!(ask(&shared, &image, within(3000)).await.unwrap(), digest("new"));
         assert_eq!(start.elapsed(), ms(249 + 10));
     };
     let (first, ()) = future::join(first, second).await;
@@ -134,7 +142,7 @@ async fn a_stalled_request_holds_up_nobody_beyond_its_overlap() {
 async fn callers_of_a_stalled_request_get_another_after_a_second() {
     let script = Script::new(&[(60_000, Ok(digest("old"))), (10, Ok(digest("new")))]);
     let (shared, start) = (Shared::new(script, Duration::ZERO), Instant::now());
-    assert_eq!(shared.resolve(&image(), within(3000)).await.unwrap(), digest("new"));
+    assert_eq!(ask(&shared, &image(), within(3000)).await.unwrap(), digest("new"));
     assert_eq!(start.elapsed(), STALLED + ms(10));
 }
 
@@ -147,7 +155,7 @@ async fn at_most_four_run_side_by_side() {
         let image = &image;
         async move {
             time::sleep(ms(number * 30)).await;
-            shared.resolve(image, within(5000)).await
+            ask(shared, image, within(5000)).await
         }
     });
     let watcher = async {
@@ -165,8 +173,8 @@ async fn at_most_four_run_side_by_side() {
 async fn a_caller_that_leaves_takes_nobody_with_it() {
     let (shared, digest) = shared(Duration::ZERO);
     let image = image();
-    let leader = time::timeout(ms(10), shared.resolve(&image, within(1000)));
-    let (leader, follower) = future::join(leader, shared.resolve(&image, within(1000))).await;
+    let leader = time::timeout(ms(10), ask(&shared, &image, within(1000)));
+    let (leader, follower) = future::join(leader, ask(&shared, &image, within(1000))).await;
     assert!(leader.is_err());
     assert_eq!(follower.unwrap(), digest);
     assert_eq!(shared.inner().questions(), 1);
@@ -176,10 +184,10 @@ async fn a_caller_that_leaves_takes_nobody_with_it() {
 async fn nobody_is_asked_for_callers_who_have_left() {
     let (shared, _) = shared(Duration::ZERO);
     let image = image();
-    let first = shared.resolve(&image, within(1000));
+    let first = ask(&shared, &image, within(1000));
     let impatient = async {
         time::sleep(ms(1)).await;
-        time::timeout(ms(10), shared.resolve(&image, within(1000))).await
+        time::timeout(ms(10), ask(&shared, &image, within(1000))).await
     };
     let (first, impatient) = future::join(first, impatient).await;
     assert!(first.is_ok() && impatient.is_err());
@@ -193,11 +201,11 @@ async fn every_caller_keeps_its_own_deadline() {
     let image = image();
     let start = Instant::now();
     let hurried = async {
-        let answer = shared.resolve(&image, within(20)).await;
+        let answer = ask(&shared, &image, within(20)).await;
         assert_eq!(start.elapsed(), ms(20));
         answer
     };
-    let (hurried, patient) = future::join(hurried, shared.resolve(&image, within(1000))).await;
+    let (hurried, patient) = future::join(hurried, ask(&shared, &image, within(1000))).await;
     assert!(matches!(hurried, Err(Error::TimedOut { limit, .. }) if limit == ms(20)), "{hurried:?}");
     assert_eq!(patient.unwrap(), digest);
 }
@@ -208,9 +216,9 @@ async fn a_failure_on_the_way_waits_for_the_request_beside_it() {
     let (shared, image) = (Shared::new(script, Duration::ZERO), image());
     let second = async {
         time::sleep(ms(1)).await;
-        shared.resolve(&image, within(3000)).await
+        ask(&shared, &image, within(3000)).await
     };
-    let (first, second) = future::join(shared.resolve(&image, within(3000)), second).await;
+    let (first, second) = future::join(ask(&shared, &image, within(3000)), second).await;
     assert_eq!((first.unwrap(), second.unwrap()), (digest("x"), digest("x")));
 }
 
@@ -218,7 +226,7 @@ async fn a_failure_on_the_way_waits_for_the_request_beside_it() {
 async fn a_failure_reaches_its_callers() {
     for error in [down(), missing()] {
         let (shared, start) = (Shared::new(Script::new(&[(10, Err(error.clone()))]), Duration::ZERO), Instant::now());
-        let answer = shared.resolve(&image(), within(3000)).await;
+        let answer = ask(&shared, &image(), within(3000)).await;
         assert_eq!(answer.unwrap_err().to_string(), error.to_string());
         assert_eq!(start.elapsed(), ms(10));
     }
@@ -228,13 +236,13 @@ async fn a_failure_reaches_its_callers() {
 async fn an_answer_serves_while_it_is_younger_than_max_age() {
     let (shared, old) = shared(ms(5000));
     let image = image();
-    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), old);
+    assert_eq!(ask(&shared, &image, within(1000)).await.unwrap(), old);
     let new = shared.inner().push(IMAGE);
     time::advance(ms(4800)).await; // the request started 4.9 s ago
-    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), old);
+    assert_eq!(ask(&shared, &image, within(1000)).await.unwrap(), old);
     assert_eq!(shared.inner().questions(), 1);
     time::advance(ms(100)).await;
-    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), new);
+    assert_eq!(ask(&shared, &image, within(1000)).await.unwrap(), new);
     assert_eq!(shared.inner().questions(), 2);
 }
 
@@ -244,9 +252,9 @@ async fn with_a_max_age_who_comes_late_shares_the_running_request() {
     let image = image();
     let late = async {
         time::sleep(ms(60)).await;
-        shared.resolve(&image, within(1000)).await
+        ask(&shared, &image, within(1000)).await
     };
-    let (first, late) = future::join(shared.resolve(&image, within(1000)), late).await;
+    let (first, late) = future::join(ask(&shared, &image, within(1000)), late).await;
     assert_eq!((first.unwrap(), late.unwrap()), (digest.clone(), digest));
     assert_eq!(shared.inner().questions(), 1);
 }
@@ -255,10 +263,10 @@ async fn with_a_max_age_who_comes_late_shares_the_running_request() {
 async fn a_denial_ends_what_was_remembered() {
     let script = Script::new(&[(10, Ok(digest("x"))), (10, Err(missing())), (10, Ok(digest("y")))]);
     let (shared, image) = (Shared::new(script, ms(50)), image());
-    assert!(shared.resolve(&image, within(1000)).await.is_ok());
+    assert!(ask(&shared, &image, within(1000)).await.is_ok());
     time::advance(ms(50)).await;
-    assert!(shared.resolve(&image, within(1000)).await.is_err());
-    assert_eq!(shared.resolve(&image, within(1000)).await.unwrap(), digest("y"));
+    assert!(ask(&shared, &image, within(1000)).await.is_err());
+    assert_eq!(ask(&shared, &image, within(1000)).await.unwrap(), digest("y"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +277,7 @@ async fn keys_are_what_is_asked_for_not_how_it_is_spelled() {
     let shared = Shared::new(fake, Duration::ZERO);
     let images = ["nginx", "nginx:latest", "docker.io/nginx", "index.docker.io/library/nginx"];
     let images = images.map(|image| image.parse::<Reference>().unwrap());
-    let answers = future::join_all(images.iter().map(|image| shared.resolve(image, within(1000)))).await;
+    let answers = future::join_all(images.iter().map(|image| ask(&shared, image, within(1000)))).await;
     assert!(answers.into_iter().all(|answer| answer.unwrap() == digest));
     assert_eq!(shared.inner().questions(), 1);
 }
@@ -278,7 +286,7 @@ async fn keys_are_what_is_asked_for_not_how_it_is_spelled() {
 async fn a_key_that_nobody_asks_for_costs_nothing() {
     let (shared, _) = shared(Duration::ZERO);
     let images: Vec<Reference> = (0..100).map(|tag| format!("reg.example/app:t{tag}").parse().unwrap()).collect();
-    future::join_all(images.iter().map(|image| shared.resolve(image, within(50)))).await;
+    future::join_all(images.iter().map(|image| ask(&shared, image, within(50)))).await;
     assert_eq!(shared.desk.queues().len(), 100); // the callers have left, their requests run
     shared.finished().await;
     assert_eq!((shared.desk.queues().len(), shared.tasks.len()), (0, 0));
@@ -288,12 +296,12 @@ async fn a_key_that_nobody_asks_for_costs_nothing() {
 async fn a_panic_below_is_an_answer() {
     struct Broken;
     impl Resolve for Broken {
-        async fn resolve(&self, _: &Reference, _: std::time::Instant) -> Result<Digest, Error> {
+        async fn resolve(&self, _: &Question<'_>, _: std::time::Instant) -> Result<Digest, Error> {
             panic!("as in a bug")
         }
     }
     let shared = Shared::new(Broken, Duration::ZERO);
-    assert!(matches!(shared.resolve(&image(), within(1000)).await, Err(Error::Unreachable { .. })));
+    assert!(matches!(ask(&shared, &image(), within(1000)).await, Err(Error::Unreachable { .. })));
     shared.finished().await;
     assert!(shared.desk.queues().is_empty());
 }

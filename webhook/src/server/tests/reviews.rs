@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 use crate::{
-    admission::{Mode, decode},
+    admission::{Caller, Mode, decode},
     config::{Config, Limits},
     server::review::Answer,
 };
@@ -23,7 +23,13 @@ impl Script {
 }
 
 impl Answer for Script {
-    async fn review(&self, mode: Mode, body: &[u8], _: std::time::Instant) -> Result<Vec<u8>, decode::Error> {
+    async fn review(
+        &self,
+        mode: Mode,
+        _: Caller,
+        body: &[u8],
+        _: std::time::Instant,
+    ) -> Result<Vec<u8>, decode::Error> {
         self.most.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         match body {
             b"slow" => time::sleep(Duration::from_secs(2)).await,

@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::{
-    client,
+    Asking, client,
     stranger::{Stranger, challenge, status},
 };
 use crate::{
@@ -65,9 +65,10 @@ async fn check(with_header: bool, with_tokens: bool) {
         _ => manifests.answer(request, with_header),
     })
     .await;
-    let client = client(&[("reg.example", &stranger.url())], &[]);
-    conformance::check(&client, &world, "reg.example").await;
-    conformance::check(&Shared::new(client, std::time::Duration::ZERO), &world, "reg.example").await;
+    let Asking { client, keychain } = client(&[("reg.example", &stranger.url())], &[]);
+    conformance::check(&client, &keychain, &world, "reg.example").await;
+    let shared = Shared::new(client, std::time::Duration::ZERO);
+    conformance::check(&shared, &keychain, &world, "reg.example").await;
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn play(events: Vec<(u64, Happens)>, max_age: Duration) -> Result<(), Test
             Happens::Ask => {
                 let arrived = Instant::now();
                 let before = builds.lock().unwrap().len() - 1; // this build had been pushed when the review arrived
-                let answer = shared.resolve(image, within(10_000)).await.unwrap();
+                let answer = ask(shared, image, within(10_000)).await.unwrap();
                 let builds = builds.lock().unwrap();
                 let told = builds.iter().position(|(_, digest)| *digest == answer).unwrap();
                 // Older than the newest before arrival only if its successor was pushed within `max_age`.
