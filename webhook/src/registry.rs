@@ -93,6 +93,16 @@ pub enum Error {
         /// How long it had.
         limit: Duration,
     },
+    /// It failed a moment ago, or asked to be left alone, and was not asked again.
+    #[error("{host} {last}; Berth asks it again in {} s", .again_in.as_millis().div_ceil(1000).max(1))]
+    Paused {
+        /// The registry.
+        host: String,
+        /// What it did, in words that follow its name.
+        last: String,
+        /// When it will be asked again.
+        again_in: Duration,
+    },
     /// It answered, but not with what it was asked for: no manifest, no digest, a wrong digest.
     #[error("{host} gave an answer that cannot be trusted: {reason}")]
     Untrusted {
@@ -114,7 +124,16 @@ impl Error {
             | Self::TooMany { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
+            | Self::Paused { .. }
             | Self::Untrusted { .. } => Word::Silent,
+        }
+    }
+
+    /// Whether it is the registry that fails, and not the image: then the last digest that it gave may stand in.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::TooMany { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Paused { .. } => true,
+            Self::NotFound { .. } | Self::Refused { .. } | Self::Untrusted { .. } => false,
         }
     }
 
@@ -144,6 +163,7 @@ impl<T> From<&Result<T, Error>> for outcome::Exchange {
             Err(Error::TooMany { .. }) => Self::TooMany,
             Err(Error::Unreachable { .. }) => Self::Unreachable,
             Err(Error::TimedOut { .. }) => Self::TimedOut,
+            Err(Error::Paused { .. }) => Self::Paused,
             Err(Error::Untrusted { .. }) => Self::Untrusted,
         }
     }

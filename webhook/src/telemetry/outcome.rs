@@ -95,6 +95,8 @@ words! {
         Unreachable = "unreachable",
         /// The deadline passed.
         TimedOut = "timed_out",
+        /// It was not asked: it failed a moment ago, or wants to be left alone.
+        Paused = "paused",
         /// An answer that cannot be trusted.
         Untrusted = "untrusted",
     }
