@@ -5,6 +5,7 @@
 pub mod cluster;
 
 pub mod berth;
+pub mod dns;
 pub mod faults;
 pub mod oracle;
 pub mod registry;
