@@ -6,12 +6,14 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use tokio::{net::UdpSocket, task::JoinSet, time::sleep};
+
+use crate::lock::locked;
 
 /// A running name server, by UDP. It ends when it is dropped.
 pub struct DnsServer {
@@ -183,11 +185,6 @@ impl Message {
         let start = [&[0xc0, 0x0c][..], &self.question.kind.to_be_bytes(), &[0, 1], &[0; 4], &length].concat();
         Some([start, data].concat())
     }
-}
-
-/// A panic elsewhere leaves plain values whole.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Bytes of a message's header.

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::record::Heard;
 use self::{door::Door, record::Record};
-use crate::{pki::Authority, serve::acceptor};
+use crate::{lock::locked, pki::Authority, serve::acceptor};
 
 /// A running proxy. It ends, with all its connections, when it is dropped.
 pub struct FaultProxy {
@@ -204,7 +204,7 @@ async fn run(mut door: Door, shared: Arc<Shared>, mut orders: mpsc::Receiver<Ord
                 if manner.fault == Fault::Refuse {
                     connections.shutdown().await;
                 }
-                *record::locked(&shared.manner) = manner;
+                *locked(&shared.manner) = manner;
                 // Who does not wait for it need not know.
                 let _ = done.send(turned);
             }

@@ -13,6 +13,7 @@ pub mod token_server;
 
 pub mod demo;
 
+mod lock;
 pub mod pki;
 pub mod processes;
 pub mod programs;

@@ -8,7 +8,7 @@ mod request;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use berth::image::Pattern;
 use serde_json::{Value, json};
 
 use self::{jwt::Signer, request::Question};
-use crate::{pki::Authority, serve::Server};
+use crate::{lock::locked, pki::Authority, serve::Server};
 
 /// A running token service. It ends when it is dropped.
 pub struct TokenServer {
@@ -201,11 +201,6 @@ impl Default for Manner {
 
 fn identity_token(user: &str) -> String {
     format!("{IDENTITY}{user}")
-}
-
-/// A panic elsewhere leaves these plain values whole.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the service calls registries, and they themselves.

@@ -14,8 +14,9 @@ use super::{
     Fault, Shared,
     answer::{answer, without_digest},
     message::{Answer, Request, read_request},
-    record::{Heard, locked},
+    record::Heard,
 };
+use crate::lock::locked;
 
 /// Serves `stream` until either end has enough of it.
 pub(super) async fn serve(stream: TcpStream, number: usize, shared: Arc<Shared>) {

@@ -1,11 +1,13 @@
 //! What the proxy heard.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
 use http::HeaderMap;
+
+use crate::lock::locked;
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -67,9 +69,4 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// A panic elsewhere leaves plain values whole.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,10 +3,11 @@
 use std::{
     fs, panic,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
+    sync::{Arc, Mutex, Once, Weak},
 };
 
 use super::guard::Guard;
+use crate::lock::locked;
 
 /// A folder that is removed at the end.
 #[derive(Debug)]
@@ -74,11 +75,6 @@ fn keep_all() {
             eprintln!("logs are kept in {}", path.display());
         }
     }
-}
-
-/// A panic elsewhere leaves these plain values whole.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 static FOLDERS: Mutex<Vec<(PathBuf, Weak<Mutex<Guard>>)>> = Mutex::new(Vec::new());
