@@ -1,13 +1,15 @@
-//! A Docker configuration.
+//! A Docker configuration, in both formats.
 #![no_main]
 
-use berth::registry::Keyring;
+use berth::registry::{Format, Keyring};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let mut keyring = Keyring::default();
-    if let Err(reason) = keyring.add(data) {
-        assert!(!reason.contains(char::is_control) && !reason.contains("hunter2"), "{reason}");
+    for format in [Format::Config, Format::Legacy] {
+        let mut keyring = Keyring::default();
+        if let Err(reason) = keyring.add(data, format) {
+            assert!(!reason.contains(char::is_control) && !reason.contains("hunter2"), "{reason}");
+        }
+        assert!(!format!("{keyring:?}").contains("hunter2"));
     }
-    assert!(!format!("{keyring:?}").contains("hunter2"));
 });

@@ -213,7 +213,7 @@ impl<R: Resolve> App<R> {
         let plans: Vec<Plan<'_>> = self.with_nodes(|index| {
             slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, scope.steps)).collect()
         });
-        let asker = Asker { namespace: subject.namespace, proven: subject.proven };
+        let asker = Asker { namespace: subject.namespace, proven: subject.proven, pull_secrets: None };
         let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
         let answers = pin::pin(&desk, &plans, deadline).await;
         let mirrored = mirror::mirror(&desk, &plans, &answers, deadline).await;

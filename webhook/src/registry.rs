@@ -20,7 +20,7 @@ mod token;
 mod upstream;
 
 pub use client::{Client, ClientError};
-pub use credentials::{Asker, Candidates, CredentialsError, Keychain, Keyring};
+pub use credentials::{Asker, Candidates, CredentialsError, Format, Keychain, Keyring};
 pub use fake::Fake;
 pub use question::{LastKnown, Question, Role};
 pub use shared::Shared;

@@ -106,7 +106,8 @@ impl<R: Resolve, W: World> Suite<'_, R, W> {
 
     async fn ask_until(&self, image: &str, deadline: Instant) -> Result<Digest, Error> {
         let image = parsed(image);
-        let candidates = self.keychain.candidates(&image, &Asker { namespace: "conformance", proven: true });
+        let candidates =
+            self.keychain.candidates(&image, &Asker { namespace: "conformance", proven: true, pull_secrets: None });
         self.resolve.resolve(&Question::new(&image, &candidates), deadline).await
     }
 

@@ -56,7 +56,12 @@ impl Conversation<'_> {
 
     /// What the challenge in `refusal` asks for.
     async fn grant(&self, slot: &Slot, credential: Option<&Credential>, refusal: &Response) -> Result<Grant, Error> {
-        match (Challenge::choose(refusal.headers()), credential.and_then(Credential::basic)) {
+        let challenge = Challenge::choose(refusal.headers());
+        if let (Some(Challenge::Bearer(_)), Some(header)) = (&challenge, credential.and_then(Credential::bearer)) {
+            let expires = time::Instant::now() + BASIC_REMEMBERED;
+            return slot.obtain(async { Ok(Grant { header, proven: true, expires }) }).await;
+        }
+        match (challenge, credential.and_then(Credential::basic)) {
             (Some(Challenge::Bearer(bearer)), basic) => slot.obtain(self.token(&bearer, basic)).await,
             (Some(Challenge::Basic), Some(header)) => {
                 let expires = time::Instant::now() + BASIC_REMEMBERED;

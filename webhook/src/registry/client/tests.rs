@@ -62,7 +62,7 @@ async fn ask(client: &Asking, image: &str) -> Result<String, String> {
 async fn ask_within(client: &Asking, image: &str, limit: Duration) -> Result<String, String> {
     let Asking { client, keychain } = client;
     let image: Reference = image.parse().unwrap();
-    let candidates = keychain.candidates(&image, &Asker { namespace: "any", proven: false });
+    let candidates = keychain.candidates(&image, &Asker { namespace: "any", proven: false, pull_secrets: None });
     let answer = client.resolve(&Question::new(&image, &candidates), Instant::now() + limit).await;
     let shown = format!("{answer:?} {client:?} {keychain:?} {candidates:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "a secret is shown: {shown}");

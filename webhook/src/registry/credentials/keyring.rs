@@ -1,151 +1,76 @@
-//! Credentials from Docker configuration files, found the way the kubelet finds them.
+//! Credentials by the images that they are for, found the way the kubelet finds them.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use tracing::warn;
-
-use super::Credential;
-use crate::image::Pattern;
+use super::{
+    credential::Credential,
+    docker::{DockerConfig, Format},
+    scope::Scope,
+};
 
 /// Credentials by the images that they are for.
 ///
 /// # Source
-/// Kubernetes, `pkg/credentialprovider/keyring.go`: `Add`, `Lookup`, `URLsMatch`.
+/// Kubernetes 1.36, `pkg/credentialprovider/keyring.go`: `Add`, `Lookup`.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
-    /// In the order in which they are tried: by descending key, then as given.
+    /// In the order in which they are tried: by descending key, then as added.
     entries: Vec<Entry>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// Host and path, without scheme: `*.example.com:5000/team`.
-    key: String,
-    /// A pattern per label of the host's name.
-    labels: Vec<Pattern>,
-    port: Option<String>,
-    path: String,
+    scope: Scope,
     credential: Credential,
 }
 
 impl Keyring {
-    /// Reads Docker configuration files (`auths`). Of several, the first file's come first.
-    pub fn read(files: &[PathBuf]) -> Result<Self, CredentialsError> {
+    /// Reads a Docker configuration file, of either format.
+    pub fn read(file: &Path) -> Result<Self, CredentialsError> {
+        let unreadable = |source| CredentialsError::Unreadable { file: file.to_owned(), source };
+        let text = fs::read(file).map_err(unreadable)?;
+        let broken = |reason| CredentialsError::Broken { file: file.to_owned(), reason };
+        let config = DockerConfig::parse_file(&text).map_err(broken)?;
         let mut keyring = Self::default();
-        for file in files {
-            let text = fs::read(file).map_err(|source| CredentialsError::Unreadable { file: file.clone(), source })?;
-            keyring.add(&text).map_err(|reason| CredentialsError::Broken { file: file.clone(), reason })?;
+        for (server, login) in config.auths {
+            let scope = Scope::parse_server(&server).map_err(broken)?;
+            let credential = login.credential(&server).map_err(broken)?;
+            keyring.entries.extend(credential.map(|credential| Entry { scope, credential }));
         }
+        keyring.sort();
         Ok(keyring)
     }
 
-    /// Adds what a Docker configuration, as JSON text, holds.
+    /// Adds what a Secret of a tenant holds, JSON text; programs that it names are not run, and servers that are no
+    /// hosts are passed over, as the kubelet does.
     ///
     /// # Errors
     /// What is wrong and where, without any of the text: it holds passwords.
-    pub fn add(&mut self, text: &[u8]) -> Result<(), String> {
-        // serde_json quotes what it does not expect, and that may be a password: only the place is told.
-        let config: Config = serde_json::from_slice(text).map_err(|error| {
-            let problem = if error.is_data() { "a value of the wrong type" } else { "broken JSON" };
-            format!("{problem} at line {} column {}", error.line(), error.column())
-        })?;
-        for (name, fields) in config.auths {
-            if fields.identitytoken.is_some_and(|token| !token.is_empty()) {
-                warn!(registry = name, "an identity token is not supported yet; this entry is not used");
-                continue;
-            }
-            if let Some(credential) = credential(&name, fields.auth, fields.username, fields.password)? {
-                self.entries.push(Entry::new(&name, credential)?);
-            }
+    pub fn add(&mut self, text: &[u8], format: Format) -> Result<(), String> {
+        for (server, login) in DockerConfig::parse(text, format)?.auths {
+            let credential = login.credential(&server)?;
+            let scope = Scope::parse_server(&server).ok();
+            self.entries.extend(scope.zip(credential).map(|(scope, credential)| Entry { scope, credential }));
         }
-        self.entries.sort_by(|one, other| other.key.cmp(&one.key));
+        self.sort();
         Ok(())
     }
 
+    fn sort(&mut self) {
+        self.entries.sort_by(|one, other| other.scope.key().cmp(one.scope.key()));
+    }
+
     /// The credentials for the repository `path` at `host`, in the order in which they are to be tried.
-    pub(in crate::registry) fn matching<'a>(
-        &'a self,
-        host: &'a str,
-        path: &'a str,
-    ) -> impl Iterator<Item = &'a Credential> {
-        self.entries.iter().filter(move |entry| entry.covers(host, path)).map(|entry| &entry.credential)
+    pub(super) fn matching<'a>(&'a self, host: &'a str, path: &'a str) -> impl Iterator<Item = &'a Credential> {
+        let covers = move |entry: &&Entry| entry.scope.covers(host, path);
+        // Docker Hub's old address counts only where nothing names the new one.
+        let hub = host == DOCKER_HUB && !self.entries.iter().any(|entry| covers(&entry));
+        let old = self.entries.iter().filter(move |entry| hub && entry.scope.key() == OLD_DOCKER_HUB);
+        self.entries.iter().filter(covers).chain(old).map(|entry| &entry.credential)
     }
-}
-
-impl Entry {
-    fn new(name: &str, credential: Credential) -> Result<Self, String> {
-        let bare = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).unwrap_or(name);
-        let (host, path) =
-            bare.split_once('/').map_or((bare, String::new()), |(host, path)| (host, format!("/{path}")));
-        // `/v1/` and `/v2/` say nothing about the repository.
-        let path = path
-            .strip_prefix("/v1")
-            .or_else(|| path.strip_prefix("/v2"))
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(&path);
-        let path = if path == "/" { "" } else { path };
-        let host = if host == "index.docker.io" { "docker.io" } else { host };
-        let (labels, port) = split_port(host);
-        let labels =
-            labels.split('.').map(|label| label.parse().map_err(|_| format!("`{}` is no host", name.escape_debug())));
-        Ok(Self {
-            key: [host, path].concat(),
-            labels: labels.collect::<Result<_, _>>()?,
-            port: port.map(str::to_owned),
-            path: path.to_owned(),
-            credential,
-        })
-    }
-
-    fn covers(&self, host: &str, path: &str) -> bool {
-        let (name, port) = split_port(host);
-        let mut labels = name.split('.');
-        let same_labels = self.labels.iter().all(|pattern| labels.next().is_some_and(|label| pattern.matches(label)));
-        let below = self.path.strip_prefix('/').is_none_or(|prefix| path.starts_with(prefix));
-        same_labels && labels.next().is_none() && self.port.as_deref() == port && below
-    }
-}
-
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port)))
-}
-
-/// A Docker configuration file, as far as it holds credentials.
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    auths: BTreeMap<String, Fields>,
-}
-
-/// One registry's entry. Unknown fields are other programs' business.
-#[derive(Deserialize)]
-struct Fields {
-    auth: Option<SecretString>,
-    username: Option<String>,
-    password: Option<SecretString>,
-    identitytoken: Option<String>,
-}
-
-/// Name and password of an entry: `auth` counts before the two fields; none where there is neither.
-fn credential(
-    name: &str,
-    auth: Option<SecretString>,
-    username: Option<String>,
-    password: Option<SecretString>,
-) -> Result<Option<Credential>, String> {
-    let Some(auth) = auth.filter(|auth| !auth.expose_secret().is_empty()) else {
-        let both = username.filter(|username| !username.is_empty()).zip(password);
-        return Ok(both.map(|(username, password)| Credential { username, password }));
-    };
-    let wrong = || format!("`auth` of `{}` is not `user:password` in base64", name.escape_debug());
-    let bytes = STANDARD_NO_PAD.decode(auth.expose_secret().trim().trim_end_matches('=')).map_err(|_| wrong())?;
-    let pair = SecretString::from(String::from_utf8(bytes).map_err(|_| wrong())?);
-    let (username, password) = pair.expose_secret().split_once(':').ok_or_else(wrong)?;
-    let password = SecretString::from(password.trim_end_matches('\0'));
-    Ok(Some(Credential { username: username.to_owned(), password }))
 }
 
 /// A file with credentials that cannot be used.
@@ -169,6 +94,11 @@ pub enum CredentialsError {
         reason: String,
     },
 }
+
+/// The host of Docker Hub in references.
+const DOCKER_HUB: &str = "docker.io";
+/// What `docker login` calls it, without scheme and version.
+const OLD_DOCKER_HUB: &str = "index.docker.io";
 
 #[cfg(test)]
 mod tests;

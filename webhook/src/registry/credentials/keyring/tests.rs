@@ -1,9 +1,11 @@
+use secrecy::ExposeSecret as _;
+
 use super::*;
 
 fn keyring(texts: &[&str]) -> Keyring {
     let mut keyring = Keyring::default();
     for text in texts {
-        keyring.add(text.as_bytes()).unwrap();
+        keyring.add(text.as_bytes(), Format::Config).unwrap();
     }
     keyring
 }
@@ -11,8 +13,13 @@ fn keyring(texts: &[&str]) -> Keyring {
 #[track_caller]
 fn check(keyring: &Keyring, image: &str, want: &[&str]) {
     let (host, path) = image.split_once('/').unwrap();
-    let got: Vec<_> = keyring.matching(host, path).map(|credential| credential.username.as_str()).collect();
+    let got: Vec<_> = keyring.matching(host, path).map(username).collect();
     assert_eq!(got, want, "image: {image}");
+}
+
+fn username(credential: &Credential) -> &str {
+    let Credential::Password { username, .. } = credential else { panic!("no password") };
+    username
 }
 
 fn entry(user: &str) -> String {
@@ -27,7 +34,6 @@ fn entries_match_by_host_port_and_path_longest_first() {
         ("https://reg.example/v2/team/app", "app"),
         ("reg.example:5000", "port"),
         ("*.example.com", "star"),
-        ("a?c.example.org", "mark"),
         ("https://index.docker.io/v1/", "hub"),
     ];
     let auths: Vec<_> = names.iter().map(|(name, user)| format!("\"{name}\": {}", entry(user))).collect();
@@ -40,7 +46,6 @@ fn entries_match_by_host_port_and_path_longest_first() {
     check(&keyring, "a.example.com/x", &["star"]);
     check(&keyring, "a.b.example.com/x", &[]);
     check(&keyring, "example.com/x", &[]);
-    check(&keyring, "abc.example.org/x", &["mark"]);
     check(&keyring, "docker.io/library/nginx", &["hub"]);
     check(&keyring, "reg.example.evil.com/team/x", &[]);
     check(&keyring, "evil.reg.example/team/x", &[]);
@@ -54,33 +59,98 @@ fn the_first_files_entries_come_first() {
 }
 
 #[track_caller]
-fn check_pair(text: &str, want: Option<(&str, &str)>) {
+fn check_login(text: &str, want: Option<(&str, &str)>) {
     let keyring = keyring(&[&format!(r#"{{"auths": {{"reg.example": {text}}}}}"#)]);
-    let got = keyring.matching("reg.example", "x").next();
-    let got = got.map(|credential| (credential.username.as_str(), credential.password.expose_secret()));
+    let got = keyring.matching("reg.example", "x").next().map(|credential| match credential {
+        Credential::Password { username, password } => (username.as_str(), password.expose_secret()),
+        Credential::IdentityToken(token) => ("<identity token>", token.expose_secret()),
+        Credential::RegistryToken(token) => ("<registry token>", token.expose_secret()),
+    });
     assert_eq!(got, want, "entry: {text}");
 }
 
 #[test]
 fn an_entry_has_auth_or_name_and_password() {
-    check_pair(r#"{"auth": "dXNlcjpwYTpzcw=="}"#, Some(("user", "pa:ss")));
-    check_pair(r#"{"auth": "dXNlcjpwYTpzcw"}"#, Some(("user", "pa:ss")));
-    check_pair(r#"{"username": "user", "password": "pass", "email": "x"}"#, Some(("user", "pass")));
-    check_pair(r#"{"auth": "dXNlcjpwYTpzcw==", "username": "other", "password": "x"}"#, Some(("user", "pa:ss")));
-    check_pair(r#"{"auth": "", "username": "user", "password": "pass"}"#, Some(("user", "pass")));
-    check_pair("{}", None);
-    check_pair(r#"{"username": "user"}"#, None);
+    check_login(r#"{"auth": "dXNlcjpwYTpzcw=="}"#, Some(("user", "pa:ss")));
+    check_login(r#"{"auth": "dXNlcjpwYTpzcw"}"#, Some(("user", "pa:ss")));
+    check_login(r#"{"username": "user", "password": "pass", "email": "x"}"#, Some(("user", "pass")));
+    check_login(r#"{"auth": "dXNlcjpwYTpzcw==", "username": "other", "password": "x"}"#, Some(("user", "pa:ss")));
+    check_login(r#"{"auth": "", "username": "user", "password": "pass"}"#, Some(("user", "pass")));
+    check_login("{}", None);
+    check_login(r#"{"username": "user"}"#, None);
 }
 
 #[test]
-fn an_identity_token_is_no_password() {
-    check_pair(r#"{"auth": "dXNlcjpwYTpzcw==", "identitytoken": "ey.ey"}"#, None);
-    check_pair(r#"{"identitytoken": "ey.ey"}"#, None);
+fn a_token_is_no_password() {
+    check_login(r#"{"auth": "dXNlcjpwYTpzcw==", "identitytoken": "ey.ey"}"#, Some(("<identity token>", "ey.ey")));
+    check_login(r#"{"auth": "dXNlcjpwYTpzcw==", "identitytoken": ""}"#, Some(("user", "pa:ss")));
+    check_login(r#"{"identitytoken": "ey.ey", "registrytoken": "abc"}"#, Some(("<registry token>", "abc")));
+}
+
+#[test]
+fn docker_hubs_old_address_counts_where_nothing_names_the_new_one() {
+    let keyring = keyring(&[&format!(
+        r#"{{"auths": {{"docker.io/team": {}, "https://index.docker.io/v1/": {}, "index.docker.io/more": {}}}}}"#,
+        entry("team"),
+        entry("hub"),
+        entry("never")
+    )]);
+    check(&keyring, "docker.io/team/app", &["team"]);
+    check(&keyring, "docker.io/library/nginx", &["hub"]);
+    check(&keyring, "docker.io/more/app", &["hub"]);
+    // The kubelet also takes hosts without a dot for Docker Hub, and would show them its password.
+    check(&keyring, "localhost/app", &[]);
+}
+
+#[test]
+fn both_types_of_secret_are_read_and_no_other() {
+    let auths = format!(r#"{{"reg.example": {}}}"#, entry("user"));
+    for (kind, key, text) in [
+        ("kubernetes.io/dockerconfigjson", ".dockerconfigjson", &*format!(r#"{{"auths": {auths}}}"#)),
+        ("kubernetes.io/dockercfg", ".dockercfg", &auths),
+    ] {
+        let format = Format::of_secret(kind).unwrap();
+        assert_eq!(format.secret_key(), key);
+        let mut keyring = Keyring::default();
+        keyring.add(text.as_bytes(), format).unwrap();
+        check(&keyring, "reg.example/x", &["user"]);
+    }
+    assert_eq!(Format::of_secret("Opaque"), None);
+    assert_eq!(Format::of_secret("kubernetes.io/tls"), None);
+}
+
+#[test]
+fn a_server_that_is_no_host_costs_a_tenant_only_that_entry() {
+    let keyring = keyring(&[&format!(r#"{{"auths": {{"a b": {}, "reg.example": {}}}}}"#, entry("no"), entry("yes"))]);
+    check(&keyring, "reg.example/x", &["yes"]);
+}
+
+#[test]
+fn a_file_has_either_format_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("any");
+    let read = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let keyring = Keyring::read(&file).map_err(|error| error.to_string())?;
+        Ok::<_, String>(
+            keyring.matching("reg.example", "x").map(|credential| username(credential).to_owned()).collect(),
+        )
+    };
+    let entry = entry("user");
+    let user = Ok(vec!["user".to_owned()]);
+    assert_eq!(read(&format!(r#"{{"auths": {{"reg.example": {entry}}}}}"#)), user);
+    assert_eq!(read(&format!(r#"{{"reg.example": {entry}}}"#)), user);
+    assert_eq!(read(&format!(r#"{{"reg.example": {entry}, "credsStore": ""}}"#)), Ok(vec![]));
+    assert_eq!(read(r#"{"detachKeys": "ctrl-e,e"}"#), Ok(vec![]));
+    assert_eq!(read("{}"), Ok(vec![]));
+    assert!(
+        read(&format!(r#"{{"auths": {{"a b": {entry}}}}}"#)).is_err_and(|error| error.ends_with("`a b` is no host"))
+    );
 }
 
 #[track_caller]
 fn check_broken(text: &str, want: &str) {
-    assert_eq!(Keyring::default().add(text.as_bytes()), Err(want.to_owned()), "text: {text}");
+    assert_eq!(Keyring::default().add(text.as_bytes(), Format::Config), Err(want.to_owned()), "text: {text}");
 }
 
 #[test]
@@ -92,17 +162,16 @@ fn what_is_broken_is_said_without_the_secret() {
     let base64 = "`auth` of `reg` is not `user:password` in base64";
     check_broken(r#"{"auths": {"reg": {"auth": "hunter2!"}}}"#, base64);
     check_broken(r#"{"auths": {"reg": {"auth": "aHVudGVyMg=="}}}"#, base64);
-    check_broken(&format!(r#"{{"auths": {{"a b": {}}}}}"#, entry("x")), "`a b` is no host");
 }
 
 #[test]
 fn a_file_is_named_when_it_cannot_be_used() {
-    let error = Keyring::read(&[PathBuf::from("/nowhere/config.json")]).unwrap_err();
+    let error = Keyring::read(Path::new("/nowhere/config.json")).unwrap_err();
     assert_eq!(error.to_string(), "the credentials file /nowhere/config.json cannot be read");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     fs::write(&file, "{").unwrap();
-    let error = Keyring::read(std::slice::from_ref(&file)).unwrap_err().to_string();
+    let error = Keyring::read(&file).unwrap_err().to_string();
     assert!(error.ends_with("config.json is not a Docker configuration: broken JSON at line 1 column 1"), "{error}");
 }
 
@@ -113,14 +182,4 @@ fn debug_shows_no_secret() {
     assert_eq!(header, "Basic dXNlcjpodW50ZXIy");
     let shown = format!("{keyring:?} {header:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("dXNlcjpodW50ZXIy"), "{shown}");
-}
-
-#[test]
-fn fingerprints_tell_credentials_apart() {
-    let print = |username: &str, password: &str| {
-        Credential { username: username.to_owned(), password: password.into() }.fingerprint()
-    };
-    assert_eq!(print("a", "b"), print("a", "b"));
-    assert_ne!(print("a", "b"), print("a", "c"));
-    assert_ne!(print("ab", "c"), print("a", "bc"));
 }
