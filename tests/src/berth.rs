@@ -1,6 +1,5 @@
 //! The real `berth` on the cluster: its own processes outside, its rights and its registration as `manifests/` ship them.
 
-mod binary;
 mod manifests;
 
 use std::{
@@ -18,6 +17,7 @@ use serde_json::json;
 
 use self::manifests::{Manifests, Server};
 use crate::{
+    binary,
     cluster::{Cluster, free_port},
     processes::{Folder, Process, while_running},
     wait::until,
@@ -173,7 +173,7 @@ pub fn opted_in(only: Option<&str>) -> Vec<(&str, &str)> {
 
 /// The path of the `berth` that belongs to these tests, built if need be.
 pub async fn program() -> anyhow::Result<PathBuf> {
-    binary::path().await
+    binary::path("berth").await
 }
 
 /// `berth SUBCOMMAND --config FILE` as the `ServiceAccount` of that name.

@@ -8,11 +8,13 @@ pub mod berth;
 pub mod dns;
 pub mod faults;
 pub mod oracle;
+pub mod provider;
 pub mod registry;
 pub mod token_server;
 
 pub mod demo;
 
+mod binary;
 mod lock;
 pub mod pki;
 pub mod processes;

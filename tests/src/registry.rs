@@ -26,7 +26,7 @@ pub struct Options<'a> {
     pub authority: Option<&'a Authority>,
     /// Only to clients with a certificate from this authority, which may be the same; needs `authority`.
     pub clients: Option<&'a Authority>,
-    /// Only to [`USER`] with [`PASSWORD`], by Basic authentication.
+    /// Only to [`USER`] with [`PASSWORD`], and [`ECR_USER`] with [`ECR_PASSWORD`], by Basic authentication.
     pub password: bool,
     /// Only to whom this service gives a token, by Bearer authentication.
     pub tokens: Option<&'a TokenServer>,
@@ -138,6 +138,10 @@ fn address(port: u16) -> String {
 pub const USER: &str = "berth";
 /// The user's password.
 pub const PASSWORD: &str = "berth";
+/// Who Amazon's registry takes its clients for; a registry with a password lets this one in, too.
+pub const ECR_USER: &str = "AWS";
+/// That user's password, in the shape that theirs have.
+pub const ECR_PASSWORD: &str = "eyJwYXlsb2FkIjoiYmVydGgtdGVzdHMiLCJ2ZXJzaW9uIjoiMiJ9";
 /// Where the process writes, below its folder.
 const LOG: &str = "registry.log";
 /// Starts before a lost race for a port is an error.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Options, PASSWORD, USER};
+use super::{ECR_USER, Options, PASSWORD, USER};
 use crate::{
     processes::Folder,
     token_server::{ISSUER, SERVICE},
@@ -44,7 +44,7 @@ fn auth(options: &Options<'_>, folder: &Folder) -> anyhow::Result<Value> {
         return Ok(json!({ "token": { "realm": realm, "service": SERVICE, "issuer": ISSUER, "jwks": keys } }));
     }
     if options.password {
-        let path = folder.write("htpasswd", format!("{USER}:{PASSWORD_HASH}\n"))?;
+        let path = folder.write("htpasswd", format!("{USER}:{PASSWORD_HASH}\n{ECR_USER}:{ECR_PASSWORD_HASH}\n"))?;
         return Ok(json!({ "htpasswd": { "realm": "berth-tests", "path": path } }));
     }
     Ok(json!({}))
@@ -57,5 +57,6 @@ fn proxy(options: &Options<'_>) -> Value {
     json!({ "remoteurl": upstream.endpoint(), "username": username, "password": password })
 }
 
-/// The password by bcrypt, which is all that the registry reads.
+/// The passwords by bcrypt, which is all that the registry reads.
 const PASSWORD_HASH: &str = "$2a$04$8ayyPTiMvh2qs3RNY8R5zeBb/dnPh72RHaKMI/8FaZScZhwnsYaJ6";
+const ECR_PASSWORD_HASH: &str = "$2a$04$JA/NutspYKdNtl2HwtTpveDt3DVfZFDGkLZOK6Xw6Z2ym6LWYvr6C";

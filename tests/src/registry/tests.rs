@@ -65,7 +65,9 @@ async fn tls_and_a_password_are_required_where_they_are_chosen() {
     let pushed = registry.push("private", "v1", "secret").await.unwrap();
 
     let berth = known(USER, PASSWORD);
-    assert_eq!(digest_as(&registry, Some(&authority), "private:v1", &berth).await.unwrap(), pushed);
+    for user in [&berth, &known(ECR_USER, ECR_PASSWORD)] {
+        assert_eq!(digest_as(&registry, Some(&authority), "private:v1", user).await.unwrap(), pushed);
+    }
     assert_eq!(digest_at(&registry, Some(&authority), "private:v1").await.unwrap_err(), "unauthorized");
     assert!(digest_as(&registry, None, "private:v1", &berth).await.is_err());
 }

@@ -1,9 +1,11 @@
-//! The `berth` of this clone, as Cargo builds it.
+//! The programs of this clone, as Cargo builds them.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Context as _, ensure};
@@ -11,29 +13,32 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 use tokio::sync::OnceCell;
 
-use crate::progress::Progress;
+use crate::{lock::locked, progress::Progress};
 
-/// Where it is. Cargo is asked once in a process: tests of this crate alone do not build the binary of another.
-pub(super) async fn path() -> anyhow::Result<PathBuf> {
-    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    let build = async || tokio::task::spawn_blocking(build).await?;
-    BUILT.get_or_try_init(build).await.cloned()
+/// Where `program` is. Cargo is asked once in a process: tests of this crate alone do not build the binaries of others.
+pub(crate) async fn path(program: &'static str) -> anyhow::Result<PathBuf> {
+    static BUILT: Mutex<BTreeMap<&str, Arc<OnceCell<PathBuf>>>> = Mutex::new(BTreeMap::new());
+    let known = locked(&BUILT).entry(program).or_default().clone();
+    let build = async || tokio::task::spawn_blocking(|| build(program)).await?;
+    known.get_or_try_init(build).await.cloned()
 }
 
-fn build() -> anyhow::Result<PathBuf> {
+fn build(program: &str) -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let (messages, errors) = (NamedTempFile::new()?, NamedTempFile::new()?);
     let mut build = Command::new(cargo)
-        // Both packages, so that the dependencies have the features with which the demo was built, and are not built anew.
-        .args(["build", "--package", "berth", "--package", "berth-tests", "--bin", "berth"])
-        .args(["--message-format", "json", "--profile"])
+        .arg("build")
+        // Always the same packages, so that the dependencies have the features with which the demo was built, and are
+        // not built anew.
+        .args(["--package", "berth", "--package", "berth-tests", "--package", "berth-tests-provider"])
+        .args(["--bin", program, "--message-format", "json", "--profile"])
         .arg(profile()?)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdout(messages.reopen()?)
         .stderr(errors.reopen()?)
         .spawn()
         .context("cannot start cargo")?;
-    let status = Progress::start("building berth".to_owned()).watch(&mut build)?;
+    let status = Progress::start(format!("building {program}")).watch(&mut build)?;
     ensure!(status.success(), "cargo build: {status}\n{}", fs::read_to_string(&errors)?);
     let messages = fs::read_to_string(&messages)?;
     let mut executables = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable);
