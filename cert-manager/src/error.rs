@@ -45,6 +45,12 @@ pub enum Error {
         /// What the verifier said.
         source: rustls::Error,
     },
+    /// The bundle does not vouch for a client's certificate at this time.
+    #[error("the client certificate does not verify")]
+    RefusedClient(#[source] rustls::Error),
+    /// Its extended key usage does not name `clientAuth`.
+    #[error("the certificate is not for clients: the extended key usage `clientAuth` is missing")]
+    NotAClient,
     /// The lifetime leaves the range of dates.
     #[error("the lifetime ends beyond the range of dates")]
     Lifetime,

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use x509_parser::{certificate::X509Certificate, time::ASN1Time};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, time::ASN1Time};
 
 use crate::Error;
 
@@ -50,11 +50,35 @@ pub(crate) fn parse(der: &CertificateDer<'_>) -> Result<Parsed, Error> {
     })
 }
 
-/// RFC 5280, 4.2.1.9 and 4.2.1.3. Extensions that do not parse count as missing.
+/// The names of whom the certificate is for: its subject's common name, its DNS names and its URIs, as they stand there.
+///
+/// None where the extended key usage `clientAuth` is missing (then it proves no client), and no common name where the
+/// subject has several: which of them counts depends on who reads it.
+pub(crate) fn client_names(der: &CertificateDer<'_>) -> Result<Option<Vec<String>>, Error> {
+    let (_rest, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| Error::NoCertificate)?;
+    let usage = certificate.extended_key_usage().ok().flatten();
+    if !usage.is_some_and(|usage| usage.value.client_auth) {
+        return Ok(None);
+    }
+    let mut common = certificate.subject().iter_common_name();
+    let common = common.next().filter(|_| common.next().is_none()).and_then(|name| name.as_str().ok());
+    let others = certificate.subject_alternative_name().ok().flatten();
+    let others = others.iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::URI(name) => Some(*name),
+        _ => None,
+    });
+    Ok(Some(common.into_iter().chain(others).map(str::to_owned).collect()))
+}
+
+/// RFC 5280, 4.2.1.9 and 4.2.1.3. Basic constraints that do not parse count as missing, a key usage as forbidding;
+/// without a key usage the key may sign, as for Go (crypto/x509, `CheckSignatureFrom`): `openssl req -x509` writes none.
 fn may_sign(certificate: &X509Certificate<'_>) -> bool {
     let basic = certificate.basic_constraints().ok().flatten();
-    let usage = certificate.key_usage().ok().flatten();
-    basic.is_some_and(|constraints| constraints.value.ca) && usage.is_some_and(|usage| usage.value.key_cert_sign())
+    let signs = match certificate.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
+        Err(_) => false,
+    };
+    signs && basic.is_some_and(|constraints| constraints.value.ca)
 }
 
 fn moment(time: ASN1Time) -> Result<SystemTime, Error> {

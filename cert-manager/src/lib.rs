@@ -2,7 +2,7 @@
 //!
 //! An [`Authority`] is one CA for all replicas. It signs [`Leaf`]s for the names by which the API server calls the
 //! webhook's Service ([`service_names`]). Nothing is used before [`verify()`] has accepted it against the published
-//! bundle. Everything here is data to data: the time is an argument, and nothing is stored or sent.
+//! bundle. [`verify_client`] looks the other way: who calls. Everything here is data to data: the time is an argument, and nothing is stored or sent.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -17,13 +17,15 @@
 //! ```
 
 mod authority;
+mod client;
 mod error;
 mod inspect;
 mod leaf;
 mod verify;
 
 pub use authority::Authority;
+pub use client::{Client, verify_client};
 pub use error::Error;
 pub use inspect::{Validity, validity};
 pub use leaf::{Leaf, service_names};
-pub use verify::verify;
+pub use verify::{authorities, verify};

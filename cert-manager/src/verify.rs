@@ -1,4 +1,4 @@
-//! Would a caller that trusts the bundle accept the certificate?
+//! Would a peer that trusts the bundle accept the certificate?
 
 use std::{
     sync::Arc,
@@ -39,6 +39,11 @@ pub fn verify(leaf: &Leaf, bundle: &str, name: &str, now: SystemTime) -> Result<
     Ok(inspect::parse(first)?.validity)
 }
 
+/// Checks that some CA of `bundle` (PEM) counts at `now`: without, nobody would be accepted.
+pub fn authorities(bundle: &str, now: SystemTime) -> Result<(), Error> {
+    roots(bundle, now).map(drop)
+}
+
 fn check_key(chain: &[CertificateDer<'static>], key_pem: &str, provider: &CryptoProvider) -> Result<(), Error> {
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_| Error::NoKey)?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| Error::NoKey)?;
@@ -46,7 +51,7 @@ fn check_key(chain: &[CertificateDer<'static>], key_pem: &str, provider: &Crypto
 }
 
 /// The CAs of the bundle that count at `now`.
-fn roots(bundle: &str, now: SystemTime) -> Result<Arc<RootCertStore>, Error> {
+pub(crate) fn roots(bundle: &str, now: SystemTime) -> Result<Arc<RootCertStore>, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         let certificate = certificate.map_err(|_| Error::NoCertificate)?;
