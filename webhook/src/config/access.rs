@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{
     section::{Content, Section},
     value,
+    yaml::Value,
 };
 
 /// One entry of `credentials`.
@@ -76,10 +77,8 @@ impl PullSecrets {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
         let secrets = Self {
             enabled: section.value("enabled", value::boolean).unwrap_or(false),
-            client_ca_file: section.file("clientCAFile", Content::Certificates),
-            client_names: section
-                .list("clientNames", |value| value::text(value).map(str::to_owned))
-                .unwrap_or_default(),
+            client_ca_file: section.file("clientCAFile", Content::Authorities),
+            client_names: section.list("clientNames", client_name).unwrap_or_default(),
         };
         let (authority, names) = (section.has("clientCAFile"), !secrets.client_names.is_empty());
         if authority != names {
@@ -102,6 +101,18 @@ impl PullSecrets {
     pub fn provable(&self) -> bool {
         self.client_ca_file.is_some()
     }
+}
+
+/// A name as it stands in the certificate of an API server.
+fn client_name(value: &Value) -> Result<String, String> {
+    let text = value::text(value)?;
+    if text.contains('*') {
+        return Err(format!(
+            "{} is no name: the common name, a DNS name or a URI of the certificate, compared exactly",
+            value.describe()
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// What `kube-public`'s `local-registry-hosting` counts for.

@@ -3,8 +3,10 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
+use berth_cert_manager::authorities;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
@@ -143,6 +145,10 @@ fn file_problem(named: &NamedFile) -> Option<String> {
             let certificates = CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>();
             let usable = certificates.is_ok_and(|certificates| !certificates.is_empty());
             (!usable).then(|| format!("`{path}` holds no certificates in PEM (`-----BEGIN CERTIFICATE-----`)"))
+        }
+        Content::Authorities => {
+            let usable = str::from_utf8(&content).is_ok_and(|text| authorities(text, SystemTime::now()).is_ok());
+            (!usable).then(|| format!("`{path}` holds no certificate authority in PEM that is valid at this time"))
         }
         Content::Key => {
             let key = PrivateKeyDer::from_pem_slice(&content);

@@ -35,6 +35,8 @@ pub(super) struct NamedFile {
 pub(super) enum Content {
     /// PEM certificates.
     Certificates,
+    /// PEM certificates, one of them an authority that counts now.
+    Authorities,
     /// A private key in PEM.
     Key,
     /// A docker `config.json`.

@@ -1,5 +1,7 @@
 //! Files, good and bad, with the exact messages: they are what an administrator works by.
 
+mod callers;
+
 use std::fmt::Write as _;
 
 use proptest::{prop_assert, proptest};
