@@ -160,6 +160,7 @@ async fn serve() {
     let authority = Authority::issue("bench", SystemTime::now(), Duration::from_secs(3_600)).unwrap();
     let leaf = authority.issue_leaf(&["localhost".to_owned()], SystemTime::now(), Duration::from_secs(3_600)).unwrap();
     let identity = Identity::from_pem(&leaf.certificate_pem, &leaf.key_pem).unwrap();
+    let tls = Tls::new(identity, Arc::default()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let registry = Fake::new();
     (0..4).for_each(|number| drop(registry.push(&format!("registry.example/team/app-{number}:latest"))));
@@ -179,6 +180,6 @@ async fn serve() {
     let echo = Router::new().route("/echo", post(async |body: Bytes| body));
     let router = review::routes(Arc::new(ArcSwap::from_pointee(app)), &limits, metrics.clone()).merge(echo);
     print!("{}\n{}", listener.local_addr().unwrap().port(), authority.certificate_pem());
-    let port = Port { name: "reviews", listener, tls: Some(Arc::new(Tls::new(identity))), router, connections: 16 };
+    let port = Port { name: "reviews", listener, tls: Some(Arc::new(tls)), router, connections: 16 };
     port.serve(metrics, CancellationToken::new(), Pauses::REVIEWS).await;
 }

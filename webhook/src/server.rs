@@ -1,10 +1,11 @@
 //! Accepting, limiting, draining: connections become requests here, and nothing is decided.
 //!
-//! A [`Port`] accepts. Each connection has a task: TLS handshake ([`tls`]), then HTTP ([`connection`]) at a decent
-//! [`pace`]. [`review`] takes the body in under a global budget ([`body`]) and asks an [`Answer`](review::Answer); [`status`] is for
+//! A [`Port`] accepts. Each connection has a task: TLS handshake ([`tls`], and who calls: [`callers`]), then HTTP
+//! ([`connection`]) at a decent [`pace`]. [`review`] takes the body in under a global budget ([`body`]) and asks an [`Answer`](review::Answer); [`status`] is for
 //! the kubelet and for Prometheus. [`drain`] says when a port that was told to stop may end.
 
 pub mod body;
+pub mod callers;
 pub mod connection;
 pub mod drain;
 pub mod duration;
@@ -16,7 +17,12 @@ pub mod review;
 pub mod status;
 pub mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::Router;
 use tokio::{
@@ -29,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::{
+    callers::Peer,
     connection::Protocol,
     drain::{Drain, Pauses},
     newcomers::Newcomers,
@@ -92,12 +99,12 @@ async fn serve_one(
     stop: CancellationToken,
 ) {
     let ended = match tls {
-        None => connection::serve(socket, Protocol::Http1, router, pace, stop).await,
+        None => connection::serve(socket, Protocol::Http1, Peer::default(), router, pace, stop).await,
         // In a box of its own, so that a connection of hours does not hold the room that its handshake took.
         Some(tls) => match Box::pin(handshake(socket, tls)).await {
-            Ok((stream, protocol)) => {
+            Ok((stream, protocol, caller)) => {
                 debug!(%peer, ?protocol, "connected");
-                connection::serve(stream, protocol, router, pace, stop).await
+                connection::serve(stream, protocol, caller, router, pace, stop).await
             }
             Err(error) => Err(error.into()),
         },
@@ -107,10 +114,12 @@ async fn serve_one(
     }
 }
 
-async fn handshake(socket: TcpStream, tls: Arc<Tls>) -> io::Result<(Box<TlsStream<TcpStream>>, Protocol)> {
+async fn handshake(socket: TcpStream, tls: Arc<Tls>) -> io::Result<(Box<TlsStream<TcpStream>>, Protocol, Peer)> {
     let stream = time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(socket)).await??;
-    let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
-    Ok((Box::new(stream), protocol))
+    let session = stream.get_ref().1;
+    let protocol = Protocol::negotiated(session.alpn_protocol());
+    let peer = tls.callers().peer(session.peer_certificates(), SystemTime::now());
+    Ok((Box::new(stream), protocol, peer))
 }
 
 /// The socket, unless accepting failed: then a pause, because what fails now (descriptors are used up) fails again.

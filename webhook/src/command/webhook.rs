@@ -21,6 +21,7 @@ use super::{Failure, Outcome, configuration::Source, signals::Signals};
 use crate::{
     server::{
         self, Port,
+        callers::{Callers, Trust},
         drain::Pauses,
         readiness::Readiness,
         review, status,
@@ -79,7 +80,10 @@ impl Webhook {
         let config = source.load().map_err(Failure::Usage)?;
         let metrics = Arc::new(Metrics::new(&config));
         let files = certificate_files(args.tls_cert, args.tls_key)?;
-        let tls = Arc::new(Tls::new(files.load().await.context("certificate").map_err(Failure::Usage)?));
+        let callers = Arc::new(Callers::new());
+        callers.believe(Trust::read(&config.pull_secrets).map_err(|error| Failure::Usage(error.into()))?);
+        let identity = files.load().await.and_then(|identity| Tls::new(identity, callers));
+        let tls = Arc::new(identity.context("certificate").map_err(Failure::Usage)?);
         let cluster = if args.without_cluster { None } else { Some(Cluster::connect(&config).await?) };
         let limits = config.limits;
         let rules = build::rules(config, cluster.as_ref(), metrics.clone()).map_err(Failure::Usage)?;
@@ -99,13 +103,14 @@ impl Webhook {
         let mut endless = JoinSet::new();
         let counted = metrics.clone();
         endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
+        let callers = tls.callers().clone();
         endless.spawn(async move { match files.follow(&tls, &counted).await {} });
         if let Some(cluster) = &cluster {
             cluster.follow(&mut endless, &metrics);
         }
         let counted = metrics.clone();
         endless.spawn(async move {
-            let replace = |config| build::replace(&rules, config, cluster.as_ref(), counted.clone());
+            let replace = |config| build::replace(&rules, &callers, config, cluster.as_ref(), counted.clone());
             source.follow(&counted, replace).await;
         });
         let mut serving = JoinSet::new();

@@ -40,20 +40,18 @@ impl Client {
         let image = question.image;
         let path = image.path();
         let upstream =
-            self.upstreams.of(image.host()).map_err(|refusal| Error::not_allowed(image, refusal.to_string()))?;
+            self.upstreams.of(image.host()).map_err(|refusal| Error::unreachable(image, refusal.to_string()))?;
         let conversation =
             Conversation { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
         let credentials = question.candidates.iter().map(Some);
-        let mut denied = None;
+        let mut anonymously = true;
         for credential in credentials.chain([None]) {
             match conversation.ask(credential).await {
-                Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
-                    denied.get_or_insert(error); // that of the best match says most
-                }
+                Err(Error::Refused { anonymous, .. }) => anonymously &= anonymous,
                 answer => return answer,
             }
         }
-        Err(denied.unwrap_or_else(|| Error::unauthorized(image, true)))
+        Err(Error::refused(image, anonymously))
     }
 }
 

@@ -1,6 +1,12 @@
 //! HTTP on one connection.
 
-use std::{convert::Infallible, error, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Router, response::Response};
 use http::{HeaderValue, Request, Version, header};
@@ -17,7 +23,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::pace::{Pace, Paced};
+use super::{
+    callers::Peer,
+    pace::{Pace, Paced},
+};
+use crate::admission::Caller;
 
 /// What is spoken, as negotiated in the TLS handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +52,8 @@ pub struct Arrival {
     pub began: Instant,
     /// The connection's.
     pub pace: Arc<Pace>,
+    /// Who is at the other end, when the request came.
+    pub caller: Caller,
 }
 
 /// Serves until the peer closes, is too slow, or has had its answer with `Connection: close`, which is on every
@@ -49,6 +61,7 @@ pub struct Arrival {
 pub async fn serve<IO>(
     io: IO,
     protocol: Protocol,
+    peer: Peer,
     router: Router,
     pace: Arc<Pace>,
     stop: CancellationToken,
@@ -58,7 +71,7 @@ where
 {
     let service = {
         let (pace, stop) = (pace.clone(), stop.clone());
-        service_fn(move |request| answer(request, router.clone(), pace.clone(), stop.clone()))
+        service_fn(move |request| answer(request, peer.clone(), router.clone(), pace.clone(), stop.clone()))
     };
     match protocol {
         Protocol::Http1 => {
@@ -88,13 +101,14 @@ where
 
 async fn answer(
     mut request: Request<Incoming>,
+    peer: Peer,
     router: Router,
     pace: Arc<Pace>,
     stop: CancellationToken,
 ) -> Result<Response, Infallible> {
     let began = pace.header_complete(Instant::now());
     let version = request.version();
-    request.extensions_mut().insert(Arrival { began, pace: pace.clone() });
+    request.extensions_mut().insert(Arrival { began, pace: pace.clone(), caller: peer.caller(SystemTime::now()) });
     let mut response = router.oneshot(request).await?;
     if stop.is_cancelled() && version <= Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

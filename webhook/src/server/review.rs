@@ -110,7 +110,7 @@ impl<A: Answer> Desk<A> {
         arrival.pace.prove();
         let _turn = self.turn().await?;
         let started = Instant::now();
-        match AssertUnwindSafe(self.answer.review(mode, Caller::Anyone, &body, deadline)).catch_unwind().await {
+        match AssertUnwindSafe(self.answer.review(mode, arrival.caller, &body, deadline)).catch_unwind().await {
             Ok(answered) => answered.map_err(Refusal::NoReview),
             Err(_panic) => {
                 // Where and why is in the log already: by the panic hook.

@@ -20,7 +20,7 @@ fn connect(tasks: &mut JoinSet<()>, router: Router, stop: &CancellationToken) ->
     let (client, server) = tokio::io::duplex(1 << 16);
     let (pace, stop) = (Arc::new(Pace::new(Instant::now())), stop.clone());
     tasks.spawn(async move {
-        let _how_it_ended = connection::serve(server, Protocol::Http1, router, pace, stop).await;
+        let _how_it_ended = connection::serve(server, Protocol::Http1, Peer::default(), router, pace, stop).await;
     });
     client
 }

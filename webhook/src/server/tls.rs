@@ -14,35 +14,54 @@ use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::NoServerSessionStorage,
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
 };
 use tokio::{fs, time};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::connection::ALPN;
+use super::{callers::Callers, connection::ALPN};
 use crate::telemetry::Metrics;
 
 /// What is served now. Connections keep what they began with.
 #[derive(Debug)]
 pub struct Tls {
-    current: ArcSwap<Identity>,
+    config: Arc<ServerConfig>,
+    current: Arc<Current>,
+    callers: Arc<Callers>,
 }
 
 impl Tls {
-    /// Serves with `identity`.
-    pub fn new(identity: Identity) -> Self {
-        Self { current: ArcSwap::from_pointee(identity) }
+    /// Serves with `identity`, and lets `callers` prove themselves.
+    pub fn new(identity: Identity, callers: Arc<Callers>) -> Result<Self, Error> {
+        let current = Arc::new(Current(ArcSwap::from_pointee(identity)));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Rejected)?
+            .with_client_cert_verifier(callers.clone())
+            .with_cert_resolver(current.clone());
+        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+        // The API server never resumes a session: tickets would be work for nothing. And a session that is resumed
+        // would bring the proof of another connection with it.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self { config: Arc::new(config), current, callers })
     }
 
     /// For the handshake of one connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current.load().config.clone())
+        TlsAcceptor::from(self.config.clone())
+    }
+
+    /// Who may prove to be an API server.
+    pub fn callers(&self) -> &Arc<Callers> {
+        &self.callers
     }
 
     /// When the certificate that is served counts.
     pub fn validity(&self) -> Validity {
-        self.current.load().validity
+        self.current.0.load().validity
     }
 
     /// Serves with `identity` from now on, unless that would replace a certificate that counts by one that does not.
@@ -50,15 +69,25 @@ impl Tls {
         if self.validity().covers(now) && !identity.validity.covers(now) {
             return Err(Error::NotValidNow);
         }
-        self.current.store(Arc::new(identity));
+        self.current.0.store(Arc::new(identity));
         Ok(())
+    }
+}
+
+/// The certificate of the next handshake, whatever name it is for.
+#[derive(Debug)]
+struct Current(ArcSwap<Identity>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load().key.clone())
     }
 }
 
 /// A certificate chain with its key, checked and ready to serve with.
 #[derive(Debug)]
 pub struct Identity {
-    config: Arc<ServerConfig>,
+    key: Arc<CertifiedKey>,
     validity: Validity,
 }
 
@@ -69,17 +98,8 @@ impl Identity {
         let chain = chain.map_err(|_| Error::NoCertificate)?;
         let validity = validity(certificate).map_err(|_| Error::NoCertificate)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Error::NoKey)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(Error::Rejected)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(Error::Rejected)?;
-        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
-        // The API server never resumes a session: tickets would be work for nothing.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(Self { config: Arc::new(config), validity })
+        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(Error::Rejected)?;
+        Ok(Self { key: Arc::new(key), validity })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     namespaces::Namespaces,
     nodes::{Heartbeat, Nodes},
     registry::{self, Keychain, Shared},
+    server::callers::{Callers, Trust},
     telemetry::Metrics,
 };
 
@@ -38,6 +39,7 @@ pub(super) fn rules(config: Config, cluster: Option<&Cluster>, metrics: Arc<Metr
 /// Puts `config` into force, but for what is built once.
 pub(super) fn replace(
     rules: &ArcSwap<Rules>,
+    callers: &Callers,
     config: Config,
     cluster: Option<&Cluster>,
     metrics: Arc<Metrics>,
@@ -45,7 +47,10 @@ pub(super) fn replace(
     if needs_restart(&rules.load().config, &config) {
         warn!("limits and place.listLimit are in force after a restart only");
     }
-    rules.store(Arc::new(self::rules(config, cluster, metrics)?));
+    let trust = Trust::read(&config.pull_secrets)?;
+    let new = self::rules(config, cluster, metrics)?;
+    callers.believe(trust); // first: whoever is no longer believed must not meet the new rules as somebody who is
+    rules.store(Arc::new(new));
     Ok(())
 }
 

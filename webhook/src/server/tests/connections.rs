@@ -95,7 +95,9 @@ async fn a_dribbled_http2_header_dies_as_soon() {
     {
         let (client, server) = tokio::io::duplex(1 << 16);
         let (mut tasks, stop, pace) = (JoinSet::new(), CancellationToken::new(), Arc::new(Pace::new(Instant::now())));
-        tasks.spawn(async move { drop(connection::serve(server, Protocol::Http2, hello(), pace, stop).await) });
+        tasks.spawn(async move {
+            drop(connection::serve(server, Protocol::Http2, Peer::default(), hello(), pace, stop).await);
+        });
         let (mut reads, mut writes) = tokio::io::split(client);
         let (quick, slow) = sent.split_at(sent.len().min(preface.len()));
         let begun = Instant::now();
@@ -121,7 +123,9 @@ async fn http2_ends_by_goaway_with_its_streams_answered() {
     let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
     let (pace, stopped) = (Arc::new(Pace::new(Instant::now())), stop.clone());
     let router = Router::new().route("/", get(async || time::sleep(Duration::from_secs(3)).await));
-    tasks.spawn(async move { connection::serve(server, Protocol::Http2, router, pace, stopped).await.unwrap() });
+    tasks.spawn(async move {
+        connection::serve(server, Protocol::Http2, Peer::default(), router, pace, stopped).await.unwrap();
+    });
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(TokioExecutor::new(), TokioIo::new(client))
             .await

@@ -10,7 +10,8 @@ async fn tls_port(connections: usize, router: Router) -> (Port, SocketAddr, TlsC
     let hour = Duration::from_secs(60 * 60);
     let authority = Authority::issue("test", now, hour).unwrap();
     let leaf = authority.issue_leaf(&["localhost".to_owned()], now, hour).unwrap();
-    let tls = Tls::new(tls::Identity::from_pem(&leaf.certificate_pem, &leaf.key_pem).unwrap());
+    let identity = tls::Identity::from_pem(&leaf.certificate_pem, &leaf.key_pem).unwrap();
+    let tls = Tls::new(identity, Arc::default()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (Port { name: "review", listener, tls: Some(Arc::new(tls)), router, connections }, address, connector(&authority))

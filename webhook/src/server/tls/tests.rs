@@ -18,8 +18,12 @@ fn identity(leaf: &Leaf) -> Identity {
     Identity::from_pem(&leaf.certificate_pem, &leaf.key_pem).unwrap()
 }
 
+fn tls(identity: Identity) -> Tls {
+    Tls::new(identity, Arc::default()).unwrap()
+}
+
 pub(in crate::server) fn tls_until(end: SystemTime) -> Arc<Tls> {
-    Arc::new(Tls::new(identity(&leaf(end.duration_since(SystemTime::now()).unwrap()))))
+    Arc::new(tls(identity(&leaf(end.duration_since(SystemTime::now()).unwrap()))))
 }
 
 fn write(directory: &Path, leaf: &Leaf) -> Files {
@@ -51,7 +55,7 @@ async fn served_after(change: impl FnOnce(&Files)) -> (SystemTime, SystemTime) {
     let directory = TempDir::new().unwrap();
     let first = leaf(HOUR);
     let files = write(directory.path(), &first);
-    let (tls, metrics) = (Tls::new(files.load().await.unwrap()), Metrics::default());
+    let (tls, metrics) = (tls(files.load().await.unwrap()), Metrics::default());
     let before = tls.validity().not_after;
     let follow = async {
         tokio::select! { never = files.follow(&tls, &metrics) => match never {}, () = time::sleep(4 * LOOK_EVERY) => () }
@@ -86,7 +90,7 @@ async fn a_broken_one_leaves_the_old_one_in_place() {
 
 #[test]
 fn an_expired_one_does_not_replace_a_valid_one() {
-    let tls = Tls::new(identity(&leaf(HOUR)));
+    let tls = tls(identity(&leaf(HOUR)));
     let expired = identity(&leaf(Duration::ZERO));
     let later = SystemTime::now() + Duration::from_secs(1);
     assert!(matches!(tls.replace(expired, later), Err(Error::NotValidNow)));
