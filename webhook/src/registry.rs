@@ -19,7 +19,7 @@ pub mod strangers;
 mod token;
 mod upstream;
 
-pub use client::{Client, ClientError};
+pub use client::{BadProxy, Client, ClientError};
 pub use credentials::{Asker, Candidates, CredentialsError, Format, Keychain, Keyring};
 pub use fake::Fake;
 pub use question::{LastKnown, Question, Role};

@@ -78,8 +78,13 @@ impl Bearer {
 pub(super) fn may_see_credentials(service: &Url, host: &str, endpoint: &Url) -> bool {
     let same_endpoint = service.origin() == endpoint.origin();
     let named = |host: &str| Url::parse(&["https://", host].concat()).is_ok_and(|url| url.origin() == service.origin());
-    let listed = TOKEN_SERVICES.iter().any(|(registry, service)| *registry == host && named(service));
-    same_endpoint || named(host) || listed
+    same_endpoint || named(host) || is_token_service(service, host)
+}
+
+/// Whether `service` is known to be the token service of the registry `host`.
+pub(super) fn is_token_service(service: &Url, host: &str) -> bool {
+    let named = |host: &str| Url::parse(&["https://", host].concat()).is_ok_and(|url| url.origin() == service.origin());
+    TOKEN_SERVICES.iter().any(|(registry, service)| *registry == host && named(service))
 }
 
 /// Registries whose token service has another name.

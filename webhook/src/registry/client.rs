@@ -7,8 +7,8 @@ use std::{
 
 use tokio::time;
 
-pub use super::upstream::ClientError;
 use super::{Error, Question, Resolve, conversation::Conversation, token::Grants, upstream::Upstreams};
+pub use super::{egress::BadProxy, upstream::ClientError};
 use crate::{config::Config, image::Digest, telemetry::Metrics};
 
 /// Asks registries over HTTP.
@@ -28,7 +28,7 @@ impl Client {
     /// A client for the registries and mirrors of `config`; reads the files that it names.
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, ClientError> {
         Ok(Self {
-            upstreams: Upstreams::new(&config.registries, &config.mirror.rules)?,
+            upstreams: Upstreams::new(config)?,
             grants: Grants::new(),
             limit: config.limits.registry_timeout,
             metrics,

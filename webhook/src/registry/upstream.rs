@@ -1,26 +1,38 @@
-//! Where a registry is reached, and by which HTTP client: one client per kind of TLS, never per credential.
+//! Where a registry is reached, and by which road: one per kind of TLS, never per credential.
 
-use std::{error::Error as _, fs, path::PathBuf};
+mod failure;
+mod tls;
 
-use reqwest::{Certificate, ClientBuilder, Url, redirect};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::egress::{Guard, Refusal, check_url};
-use crate::config;
+use reqwest::Url;
+
+pub(super) use failure::cause;
+pub(super) use tls::Authorities;
+
+use super::{
+    challenge,
+    egress::{BadProxy, Names, Proxies, Reach, Refusal, Road, Surroundings, literal},
+};
+use crate::config::{self, Config, UnlistedRegistries};
 
 /// The ways to all registries.
 #[derive(Debug)]
 pub(super) struct Upstreams {
-    /// For hosts that the configuration does not name.
-    guarded: reqwest::Client,
     known: Vec<Known>,
+    /// To hosts that the configuration does not name.
+    public: Road,
+    unlisted: UnlistedRegistries,
 }
 
-/// A host that the configuration names; it may be anywhere.
+/// A host that the configuration names.
 #[derive(Debug)]
 struct Known {
     registry: config::Registry,
     endpoint: Option<Url>,
-    http: reqwest::Client,
+    road: Road,
+    /// To its token services that have no entry of their own.
+    token_road: Road,
 }
 
 /// Where one registry is reached.
@@ -30,63 +42,135 @@ pub(super) struct Upstream<'a> {
     pub(super) endpoint: Url,
     /// The client to ask with.
     pub(super) http: &'a reqwest::Client,
+    /// As references call it.
+    host: String,
     /// The configuration names it.
-    known: bool,
+    known: Option<&'a Known>,
+}
+
+impl Upstream<'_> {
+    /// Where its credentials may go besides itself, `HOST` or `HOST:PORT`, to be compared exactly.
+    pub(super) fn token_hosts(&self) -> &[String] {
+        self.known.map(|known| known.registry.token_hosts.as_slice()).unwrap_or_default()
+    }
 }
 
 impl Upstreams {
-    /// The ways to the registries of the configuration, to its mirrors' hosts, and to the public ones.
-    pub(super) fn new(registries: &[config::Registry], mirrors: &[config::Rule]) -> Result<Self, ClientError> {
-        let open = build(client())?;
+    /// The ways to the registries of the configuration, to its mirrors' hosts, and to the public ones, on this machine.
+    pub(super) fn new(config: &Config) -> Result<Self, ClientError> {
+        let connect_limit = connect_limit(config.limits.registry_timeout);
+        let names = Arc::new(Names::of_machine(connect_limit));
+        let proxies = Arc::new(Proxies::of_environment()?);
+        Self::within(config, &Surroundings { names, proxies, connect_limit }, &Authorities::of_machine())
+    }
+
+    /// The same, wherever that is.
+    pub(super) fn within(
+        config: &Config,
+        around: &Surroundings,
+        authorities: &Authorities,
+    ) -> Result<Self, ClientError> {
+        let usual = authorities.usual()?;
+        let road = |reach, tls: Option<&_>| Road::new(reach, tls, around).map_err(|error| ClientError::tls(&error));
+        let (inside, local) = (road(Reach::Inside, usual.as_ref())?, road(Reach::Local, usual.as_ref())?);
         let mut known = Vec::new();
-        for registry in registries {
+        for registry in &config.registries {
             let endpoint = registry.endpoint.as_deref().map(parse_endpoint).transpose()?;
-            let http = if registry.ca_file.is_some() || registry.insecure_skip_verify {
-                build(special(registry)?).map_err(|error| match &registry.ca_file {
-                    Some(file) => ClientError::CaBroken { file: file.clone() }, // certificates are parsed only here
-                    None => error,
-                })?
-            } else {
-                open.clone()
+            let own =
+                registry.ca_file.is_some() || registry.insecure_skip_verify || registry.client_cert_file.is_some();
+            let road = match (registry.local, own) {
+                (true, _) => local.clone(),
+                (false, false) => inside.clone(),
+                (false, true) => road(Reach::Inside, authorities.setup(registry)?.as_ref())?,
             };
-            known.push(Known { registry: registry.clone(), endpoint, http });
+            // Whoever need not prove who they are at the registry must do so at its token service.
+            let token_road = if registry.insecure_skip_verify { inside.clone() } else { road.clone() };
+            let road = road.also_to(written(registry, endpoint.as_ref()));
+            known.push(Known { registry: registry.clone(), endpoint, road, token_road });
         }
-        for rule in mirrors {
+        for rule in &config.mirror.rules {
             let host = rule.mirror.split('/').next().unwrap_or_default().to_owned();
             let registry = config::Registry { host, ..config::Registry::default() };
-            known.push(Known { registry, endpoint: None, http: open.clone() });
+            let road = inside.clone().also_to(written(&registry, None));
+            known.push(Known { registry, endpoint: None, road, token_road: inside.clone() });
         }
-        Ok(Self { guarded: build(client().dns_resolver(Guard))?, known })
+        Ok(Self { known, public: road(Reach::Public, usual.as_ref())?, unlisted: config.unlisted_registries })
     }
 
     /// Where the registry that references call `host` is reached.
     pub(super) fn of(&self, host: &str) -> Result<Upstream<'_>, Refusal> {
-        if let Some(known) = self.known.iter().find(|known| known.registry.covers(host)) {
-            let endpoint = known.endpoint.clone().map_or_else(|| default_endpoint(host), Ok)?;
-            return Ok(Upstream { endpoint, http: &known.http, known: true });
-        }
-        let endpoint = default_endpoint(host)?;
-        check_url(&endpoint)?;
-        Ok(Upstream { endpoint, http: &self.guarded, known: false })
+        let known = self.known.iter().find(|known| known.registry.covers(host));
+        let known = known.or_else(|| self.known.iter().find(|known| known.is_reached_at(host)));
+        let written = known.and_then(|known| known.endpoint.clone());
+        let endpoint = written.map_or_else(|| default_endpoint(host), Ok)?;
+        let http = match known {
+            Some(known) => known.road.client(&endpoint)?,
+            None => self.listed_only(&endpoint)?.client(&endpoint)?,
+        };
+        Ok(Upstream { endpoint, http, host: host.to_owned(), known })
     }
 
     /// The client for an address that a registry has named: of a redirect, or of a token service.
     ///
     /// Only registries that the configuration names may send Berth to others that it names: a stranger's registry must
     /// not make it talk to those inside.
-    pub(super) fn client_for(&self, url: &Url, from: &Upstream<'_>) -> Result<&reqwest::Client, Refusal> {
-        let host = url.host_str().unwrap_or_default();
-        let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let named = |known: &&Known| match &known.endpoint {
-            Some(endpoint) if endpoint.origin() == url.origin() => true,
-            _ => url.scheme() == "https" && known.registry.covers(&name),
-        };
-        if let Some(known) = self.known.iter().filter(|_| from.known).find(named) {
-            return Ok(&known.http);
+    ///
+    /// With `unlistedRegistries: deny` a redirect leads only to what the configuration names, too: the list of hosts
+    /// that Berth contacts can then be read from the file. What it costs is small, as it asks for manifests alone, and of
+    /// the large registries only `registry.k8s.io` redirects those; its storage can be listed as `*.pkg.dev`.
+    /// A token service is no choice of the administrator's, so those that are built in need no entry.
+    pub(super) fn client_for<'a>(&'a self, url: &Url, from: &Upstream<'a>) -> Result<&'a reqwest::Client, Refusal> {
+        let Some(sender) = from.known else { return self.listed_only(url)?.client(url) };
+        if url.origin() == from.endpoint.origin() {
+            return sender.road.client(url);
         }
-        check_url(url)?;
-        Ok(&self.guarded)
+        if let Some(known) = self.known.iter().find(|known| known.is_named_by(url)) {
+            return known.road.client(url);
+        }
+        if url.scheme() == "https" && from.token_hosts().contains(&authority(url)) {
+            return sender.token_road.client(url);
+        }
+        if challenge::is_token_service(url, &from.host) {
+            return self.public.client(url);
+        }
+        self.listed_only(url)?.client(url)
     }
+
+    /// The road to hosts that the configuration does not name, where there is one at all.
+    fn listed_only(&self, url: &Url) -> Result<&Road, Refusal> {
+        match self.unlisted {
+            UnlistedRegistries::Allow => Ok(&self.public),
+            UnlistedRegistries::Deny => Err(Refusal::Unlisted { host: authority(url) }),
+        }
+    }
+}
+
+impl Known {
+    /// Whether references may call it by the address where Berth reaches it.
+    fn is_reached_at(&self, host: &str) -> bool {
+        self.endpoint.as_ref().is_some_and(|endpoint| authority(endpoint) == host)
+    }
+
+    /// Whether `url` leads to it: where Berth reaches it, or by its own name.
+    fn is_named_by(&self, url: &Url) -> bool {
+        let endpoint = self.endpoint.as_ref().is_some_and(|endpoint| endpoint.origin() == url.origin());
+        endpoint || (url.scheme() == "https" && self.registry.covers(&authority(url)))
+    }
+}
+
+/// The address that an entry itself writes; the one in the cluster's own `ConfigMap` is nobody's wish.
+fn written(registry: &config::Registry, endpoint: Option<&Url>) -> Option<IpAddr> {
+    match endpoint {
+        _ if registry.local || registry.host.starts_with('*') && endpoint.is_none() => None,
+        Some(endpoint) => literal(endpoint),
+        None => default_endpoint(&registry.host).ok().as_ref().and_then(literal),
+    }
+}
+
+/// `HOST` or `HOST:PORT`, as references write it.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn default_endpoint(host: &str) -> Result<Url, Refusal> {
@@ -102,64 +186,45 @@ fn parse_endpoint(text: &str) -> Result<Url, ClientError> {
     if plain && url.has_host() && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(wrong()) }
 }
 
-/// What all clients have in common.
-///
-/// HTTP/1.1 only: every request in flight has a connection of its own, so that one that stalls holds up no other.
-/// Redirects are followed by Berth, which checks where they lead. Nothing is decompressed.
-fn client() -> ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-}
-
-fn special(registry: &config::Registry) -> Result<ClientBuilder, ClientError> {
-    let mut builder = client().tls_danger_accept_invalid_certs(registry.insecure_skip_verify);
-    if let Some(file) = &registry.ca_file {
-        let pem = fs::read(file).map_err(|source| ClientError::CaUnreadable { file: file.clone(), source })?;
-        let broken = || ClientError::CaBroken { file: file.clone() };
-        let roots = Certificate::from_pem_bundle(&pem).map_err(|_| broken())?;
-        if roots.is_empty() {
-            return Err(broken());
-        }
-        builder = builder.tls_certs_only(roots);
-    }
-    Ok(builder)
-}
-
-fn build(builder: ClientBuilder) -> Result<reqwest::Client, ClientError> {
-    builder.build().map_err(|error| ClientError::Tls { reason: cause(&error) })
-}
-
-/// The innermost cause of a failed request, in words: what is above it says only that the request failed, and where to.
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    if error.source().is_none() { "the request failed".to_owned() } else { cause.to_string() }
+/// How long a connection may take, from the name to TLS, of a question that may take `limit`: one that stalls must leave
+/// time for another.
+fn connect_limit(limit: Duration) -> Duration {
+    (limit / 3).max(limit.min(SHORTEST_CONNECT))
 }
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A `caFile` cannot be read.
-    #[error("the file {} with certificate authorities cannot be read", .file.display())]
-    CaUnreadable {
+    /// A file with certificates or a key cannot be read.
+    #[error("the file {} cannot be read", .file.display())]
+    Unreadable {
         /// The file.
         file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// A `caFile` holds no certificates.
+    /// A `caFile` or `clientCertFile` holds no certificates.
     #[error("the file {} holds no certificates in PEM", .file.display())]
-    CaBroken {
+    NoCertificates {
         /// The file.
         file: PathBuf,
+    },
+    /// A `clientKeyFile` holds nothing that can be used.
+    #[error("the file {} {reason}", .file.display())]
+    KeyBroken {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A `clientKeyFile` is not the key of its `clientCertFile`.
+    #[error("the key in {} is not that of the certificate in {}", .key.display(), .certificate.display())]
+    KeyMismatch {
+        /// The `clientCertFile`.
+        certificate: PathBuf,
+        /// The `clientKeyFile`.
+        key: PathBuf,
     },
     /// An `endpoint` is no base URL.
     #[error("the endpoint `{endpoint}` is not http:// or https:// with a host and perhaps a port and a path")]
@@ -167,7 +232,10 @@ pub enum ClientError {
         /// The text, as given.
         endpoint: String,
     },
-    /// TLS cannot be set up: most often, the machine has no certificate authorities.
+    /// The environment names a proxy that cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] BadProxy),
+    /// TLS cannot be set up.
     #[error("TLS cannot be set up: {reason}")]
     Tls {
         /// The cause, in words.
@@ -175,92 +243,16 @@ pub enum ClientError {
     },
 }
 
-/// Where Docker Hub's registry is.
-const DOCKER_HUB: &str = "registry-1.docker.io";
-/// Idle connections that are kept per registry.
-const IDLE_CONNECTIONS: usize = 32;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::Reference;
-
-    /// Which host `image` would be asked at.
-    fn asked(upstreams: &Upstreams, image: &str) -> Result<String, String> {
-        let image: Reference = image.parse().map_err(|error: crate::image::ParseError| error.to_string())?;
-        let upstream = upstreams.of(image.host()).map_err(|refusal| refusal.to_string())?;
-        Ok(upstream.endpoint.origin().ascii_serialization())
-    }
-
-    fn entry(host: &str, endpoint: Option<&str>) -> config::Registry {
-        let endpoint = endpoint.map(str::to_owned);
-        config::Registry { host: host.to_owned(), endpoint, ..config::Registry::default() }
-    }
-
-    #[test]
-    fn an_image_is_asked_at_the_host_that_it_names() {
-        let upstreams = Upstreams::new(&[], &[]).unwrap();
-        for (image, want) in [
-            ("nginx", "https://registry-1.docker.io"),
-            ("index.docker.io/nginx", "https://registry-1.docker.io"),
-            ("ghcr.io/app", "https://ghcr.io"),
-            ("GHCR.io/app", "https://ghcr.io"),
-            ("Foo/app", "https://foo"),
-            ("ghcr.io:443/app", "https://ghcr.io"),
-            ("8.8.8.8/app", "https://8.8.8.8"),
-            ("mirror.internal.evil.com/app", "https://mirror.internal.evil.com"),
-        ] {
-            assert_eq!(asked(&upstreams, image), Ok(want.to_owned()), "image: {image}");
-        }
-        for image in
-            ["ghcr.io:99999/app", "ghcr.io:8443/app", "[abcdef]:443/app", "[:::]/app", "1.2.3.4.5/app", "256.1.1.1/app"]
-        {
-            let told = asked(&upstreams, image);
-            assert!(told.is_err(), "image: {image}: {told:?}");
-        }
-    }
-
-    #[test]
-    fn a_configured_host_is_found_exactly_or_by_whole_labels() {
-        let entries = [
-            entry("mirror.internal", Some("http://10.0.0.1:5000")),
-            entry("*.team.example", None),
-            entry("docker.io", None),
-            entry("localhost:30500", Some("http://registry.kube-system.svc:5000")),
-        ];
-        let upstreams = Upstreams::new(&entries, &[]).unwrap();
-        for (image, want) in [
-            ("mirror.internal/app", "http://10.0.0.1:5000"),
-            ("mirror.internal.evil.com/app", "https://mirror.internal.evil.com"),
-            ("evil-mirror.internal/app", "https://evil-mirror.internal"),
-            ("a.team.example/app", "https://a.team.example"),
-            ("team.example/app", "https://team.example"),
-            ("nginx", "https://registry-1.docker.io"),
-            ("localhost:30500/app", "http://registry.kube-system.svc:5000"),
-        ] {
-            assert_eq!(asked(&upstreams, image), Ok(want.to_owned()), "image: {image}");
-        }
-        assert!(asked(&upstreams, "localhost:30501/app").is_err());
-    }
-
-    #[test]
-    fn a_strangers_registry_does_not_send_berth_inside() {
-        let entries = [entry("localhost:30500", Some("http://registry.svc:5000")), entry("harbor.local", None)];
-        let upstreams = Upstreams::new(&entries, &[]).unwrap();
-        let goes = |from: &str, to: &str| {
-            let from = upstreams.of(from).unwrap();
-            upstreams.client_for(&to.parse().unwrap(), &from).is_ok()
-        };
-        assert!(goes("localhost:30500", "http://registry.svc:5000/token"));
-        assert!(goes("localhost:30500", "https://localhost:30500/token"));
-        assert!(goes("harbor.local", "http://registry.svc:5000/token"));
-        assert!(!goes("harbor.local", "http://registry.svc:5001/token"));
-        assert!(!goes("evil.example", "http://registry.svc:5000/token"));
-        assert!(!goes("evil.example", "https://localhost:30500/token"));
-        assert!(!goes("evil.example", "https://10.0.0.1/token"));
-        // By name, but through the client that dials public addresses only.
-        let evil = upstreams.of("evil.example").unwrap();
-        let client = upstreams.client_for(&"https://harbor.local/token".parse().unwrap(), &evil).unwrap();
-        assert!(std::ptr::eq(client, &raw const upstreams.guarded));
+impl ClientError {
+    fn tls(error: &reqwest::Error) -> Self {
+        Self::Tls { reason: cause(error) }
     }
 }
+
+/// Where Docker Hub's registry is.
+const DOCKER_HUB: &str = "registry-1.docker.io";
+/// What a connection may take at least, as far as the question's own limit allows.
+const SHORTEST_CONNECT: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests;

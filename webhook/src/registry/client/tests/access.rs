@@ -132,8 +132,8 @@ async fn a_token_service_without_tls_or_inside_is_not_asked() {
     let port = other.address.port();
     for (realm, reason) in [
         (format!("http://localhost:{port}/token"), format!("its token service `http://localhost:{port}/token` is not asked without TLS")),
-        (format!("http://127.0.0.1:{port}/token"), "its token service: 127.0.0.1 is a loopback address; add 127.0.0.1 to `registries` if you mean it".to_owned()),
-        ("https://169.254.169.254/t".to_owned(), "its token service: 169.254.169.254 is a metadata address; add 169.254.169.254 to `registries` if you mean it".to_owned()),
+        (format!("http://127.0.0.1:{port}/token"), "its token service: add 127.0.0.1 to `registries` if you mean it: 127.0.0.1 is a loopback address".to_owned()),
+        ("https://169.254.169.254/t".to_owned(), "its token service: add 169.254.169.254 to `registries` if you mean it: 169.254.169.254 is a metadata address".to_owned()),
         ("https://a:b@example.com/t".to_owned(), "its token service `https://a:b@example.com/t` has a user in it".to_owned()),
         ("/token".to_owned(), "its token service `/token` is no URL".to_owned()),
     ] {

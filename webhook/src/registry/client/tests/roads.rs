@@ -57,15 +57,15 @@ async fn a_challenge_from_where_a_redirect_leads_is_not_answered() {
 async fn a_redirect_leads_nowhere_inside() {
     let inside = Stranger::answering(|_| manifest(Some(DIGEST))).await;
     for (location, reason) in [
-        (inside.url(), "127.0.0.1 is a loopback address; add 127.0.0.1 to `registries` if you mean it"),
+        (inside.url(), "add 127.0.0.1 to `registries` if you mean it: 127.0.0.1 is a loopback address"),
         (
             "https://169.254.169.254/latest".to_owned(),
-            "169.254.169.254 is a metadata address; add 169.254.169.254 to `registries` if you mean it",
+            "add 169.254.169.254 to `registries` if you mean it: 169.254.169.254 is a metadata address",
         ),
-        ("https://localhost/".to_owned(), "is a loopback address; add localhost to `registries` if you mean it"),
+        ("https://localhost/".to_owned(), "add localhost to `registries` if you mean it: it is a local name"),
         (
             "http://example.com/".to_owned(),
-            "it would be asked over plain http; add example.com to `registries` if you mean it",
+            "add example.com to `registries` if you mean it: other hosts are not asked over plain http",
         ),
         ("https://user:pw@example.com/".to_owned(), "it redirects to what is no address"),
         ("http://".to_owned(), "it redirects to what is no address"),
@@ -82,13 +82,14 @@ async fn a_redirect_leads_nowhere_inside() {
 async fn hosts_that_are_not_configured_are_public_or_not_asked() {
     let client = client(&[], &[]);
     for (image, reason) in [
-        ("10.0.0.1/app", "10.0.0.1 is a private address; add 10.0.0.1 to `registries` if you mean it"),
-        ("0x7f.1/app", "127.0.0.1 is a loopback address; add 127.0.0.1 to `registries` if you mean it"),
-        ("[::1]/app", "::1 is a loopback address; add [::1] to `registries` if you mean it"),
-        ("localhost/app", "is a loopback address; add localhost to `registries` if you mean it"),
+        ("10.0.0.1/app", "add 10.0.0.1 to `registries` if you mean it: 10.0.0.1 is a private address"),
+        ("0x7f.1/app", "add 127.0.0.1 to `registries` if you mean it: 127.0.0.1 is a loopback address"),
+        ("[::1]/app", "add [::1] to `registries` if you mean it: ::1 is a loopback address"),
+        ("localhost/app", "add localhost to `registries` if you mean it: it is a local name"),
+        ("localhost:5001/app", "add localhost to `registries` if you mean it: it is a local name"),
         (
-            "localhost:5001/app",
-            "port 5001 is asked only where it is configured; add localhost:5001 to `registries` if you mean it",
+            "reg.example:5001/app",
+            "add reg.example:5001 to `registries` if you mean it: other hosts are asked at port 443 only",
         ),
     ] {
         let told = ask(&client, image).await.unwrap_err();
@@ -144,12 +145,12 @@ async fn a_certificate_is_verified_against_its_own_authority_only() {
     let good = leaf(&ours, "127.0.0.1");
     assert_eq!(over_tls(&good, Some(&ours), false).await, Ok(DIGEST.to_owned()));
     assert_eq!(over_tls(&good, None, true).await, Ok(DIGEST.to_owned()));
-    let unknown = "reg.example cannot be reached: invalid peer certificate: UnknownIssuer";
+    let unknown = "reg.example cannot be reached: its certificate is of an unknown authority; give it a `caFile`";
     assert_eq!(over_tls(&good, None, false).await, Err(unknown.to_owned()));
     let told = over_tls(&good, Some(&other), false).await.unwrap_err();
-    assert!(told.starts_with("reg.example cannot be reached: invalid peer certificate: "), "{told}");
+    assert!(told.starts_with("reg.example cannot be reached: its certificate "), "{told}");
     let told = over_tls(&leaf(&ours, "other.example"), Some(&ours), false).await.unwrap_err();
-    assert!(told.contains("certificate not valid for name"), "{told}");
+    assert!(told.ends_with("its certificate is for another host; set `endpoint` to a name in it"), "{told}");
 }
 
 #[tokio::test]
@@ -178,10 +179,10 @@ fn what_cannot_work_is_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.crt");
     let entry = config::Registry { ca_file: Some(ca_file.clone()), ..registry("reg.example", "https://reg.example") };
-    assert!(matches!(broken(entry.clone()), ClientError::CaUnreadable { .. }));
+    assert!(matches!(broken(entry.clone()), ClientError::Unreadable { .. }));
     for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&ca_file, text).unwrap();
         let error = broken(entry.clone());
-        assert!(matches!(&error, ClientError::CaBroken { .. }), "{text}: {error}");
+        assert!(matches!(&error, ClientError::NoCertificates { .. }), "{text}: {error}");
     }
 }

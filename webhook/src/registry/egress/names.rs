@@ -1,0 +1,173 @@
+//! Names to addresses, as the machine is set up, and without a thread that a stalled name server could hold.
+//!
+//! `getaddrinfo` cannot be cancelled: behind a stalled name server each question would leave a thread. What is here is
+//! dropped with the question.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use futures::future;
+use hickory_resolver::{
+    Hosts, TokioResolver,
+    config::{ResolveHosts, ResolverConfig, ResolverOpts},
+    lookup::Lookup,
+    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    proto::{
+        op::Query,
+        rr::{Name, RecordType},
+    },
+    system_conf::read_system_conf,
+};
+use tokio::time;
+
+use super::Reach;
+
+/// The machine's way to look up names: `/etc/hosts` and `/etc/resolv.conf`, as they are at the start.
+pub(in crate::registry) struct Names {
+    /// Or why there is none.
+    resolver: Result<TokioResolver, String>,
+    hosts: Hosts,
+    /// Domains in which a short name is looked for.
+    search: Vec<Name>,
+    /// How many dots make a name be looked up as it is first.
+    ndots: usize,
+}
+
+impl Names {
+    /// As this machine does; a look-up gets by with `limit`, also where a packet is lost.
+    pub(in crate::registry) fn of_machine(limit: Duration) -> Self {
+        let hosts = Hosts::from_system().unwrap_or_default();
+        match read_system_conf() {
+            Ok((config, options)) => Self::new(&config, options, hosts, limit),
+            Err(error) => {
+                Self { resolver: Err(format!("/etc/resolv.conf: {error}")), hosts, search: Vec::new(), ndots: 1 }
+            }
+        }
+    }
+
+    pub(super) fn new(config: &ResolverConfig, mut options: ResolverOpts, hosts: Hosts, limit: Duration) -> Self {
+        let (search, ndots) = (config.search().to_vec(), options.ndots);
+        options.use_hosts_file = ResolveHosts::Never; // asked here, before any question is sent
+        options.timeout = options.timeout.min(limit * 9 / 20); // twice, and a rest
+        options.attempts = 1; // after the first
+        options.cache_size = REMEMBERED;
+        options.positive_max_ttl = Some(LONGEST);
+        options.negative_max_ttl = Some(LONGEST_WITHOUT);
+        // The search list is walked here, so the resolver is asked for whole names only.
+        let servers = ResolverConfig::from_parts(None, Vec::new(), config.name_servers().to_vec());
+        let builder = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default());
+        let resolver = builder.with_options(options).build().map_err(|error| error.to_string());
+        Self { resolver, hosts, search, ndots }
+    }
+
+    /// The addresses of `host`, IPv4 first.
+    pub(super) async fn addresses(&self, host: &str, reach: Reach) -> Result<Vec<IpAddr>, Unresolved> {
+        let unusable = |reason: String| Unresolved::Unusable { host: host.to_owned(), reason };
+        let name = Name::from_ascii(host).map_err(|error| unusable(error.to_string()))?;
+        let found = self.in_hosts(&name);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let resolver = self.resolver.as_ref().map_err(|reason| unusable(reason.clone()))?;
+        for name in self.whole(name, reach) {
+            match both(resolver, &name).await {
+                Ok(found) if !found.is_empty() => return Ok(found),
+                Ok(_) => {}
+                Err(error) if error.is_no_records_found() => {}
+                Err(NetError::Timeout) => return Err(Unresolved::Silent { host: host.to_owned() }),
+                Err(NetError::Dns(DnsError::ResponseCode(code))) => {
+                    return Err(unusable(format!("the name server answers {code}")));
+                }
+                Err(error) => return Err(unusable(error.to_string())),
+            }
+        }
+        Err(Unresolved::Missing { host: host.to_owned() })
+    }
+
+    /// What `/etc/hosts` says; then no name server is asked, as everywhere.
+    fn in_hosts(&self, name: &Name) -> Vec<IpAddr> {
+        let of = |kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
+        let found = [RecordType::A, RecordType::AAAA].into_iter().filter_map(of);
+        found.flat_map(|lookup| addresses(&lookup)).collect()
+    }
+
+    /// The whole names that `name` may stand for, in the order in which they are looked up.
+    ///
+    /// A host that nobody has configured stands for itself only: in the search list of a Pod, whoever may create a
+    /// Service `ghcr` in a Namespace `io` would be `ghcr.io`.
+    fn whole(&self, mut name: Name, reach: Reach) -> Vec<Name> {
+        let given_whole = name.is_fqdn() || reach == Reach::Public;
+        let in_domains = self.search.iter().filter_map(|domain| name.clone().append_domain(domain).ok());
+        let mut names: Vec<Name> = if given_whole { Vec::new() } else { in_domains.collect() };
+        let dots = usize::from(name.num_labels()).saturating_sub(1);
+        let place = if dots >= self.ndots { 0 } else { names.len() };
+        name.set_fqdn(true);
+        names.insert(place, name);
+        for name in &mut names {
+            name.set_fqdn(true);
+        }
+        names
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Names")
+            .field("search", &self.search)
+            .field("ndots", &self.ndots)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks for both families at once. Where one has answered, the other is waited for a little longer only.
+async fn both(resolver: &TokioResolver, name: &Name) -> Result<Vec<IpAddr>, NetError> {
+    let one = async |kind| resolver.lookup(name.clone(), kind).await.map(|found| addresses(&found));
+    let (four, six) = (Box::pin(one(RecordType::A)), Box::pin(one(RecordType::AAAA)));
+    let (first, other) = future::select(four, six).await.factor_first();
+    let second: Result<Vec<IpAddr>, NetError> = match &first {
+        Ok(found) if !found.is_empty() => time::timeout(PATIENCE, other).await.unwrap_or_else(|_| Ok(Vec::new())),
+        _ => other.await,
+    };
+    match (first, second) {
+        (Ok(first), Ok(second)) => {
+            let mut found = [first, second].concat();
+            found.sort_by_key(IpAddr::is_ipv6);
+            Ok(found)
+        }
+        (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => Ok(found),
+        // That there are no addresses is proven only where both families say so.
+        (Err(error), _) if !error.is_no_records_found() => Err(error),
+        (_, Err(error)) | (Err(error), _) => Err(error),
+    }
+}
+
+fn addresses(lookup: &Lookup) -> Vec<IpAddr> {
+    lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
+}
+
+/// Why a name has no address.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Unresolved {
+    /// It does not exist, or has no address.
+    #[error("DNS has no address for {host}")]
+    Missing { host: String },
+    /// No name server answered in time.
+    #[error("no name server answered for {host}")]
+    Silent { host: String },
+    /// There is no name server, or it failed.
+    #[error("{host} cannot be looked up: {reason}")]
+    Unusable { host: String, reason: String },
+}
+
+/// Names that are remembered.
+const REMEMBERED: u64 = 1024;
+/// How long a name is remembered, whatever its name server allows.
+const LONGEST: Duration = Duration::from_secs(300);
+/// How long it is remembered that there is none: a Service may be created any moment.
+const LONGEST_WITHOUT: Duration = Duration::from_secs(2);
+/// How long the second family is waited for where the first has an address; more than the 50 ms of RFC 8305, because
+/// in a cluster without IPv4 the address of the other family is of no use.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests;
