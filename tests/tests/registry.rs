@@ -100,7 +100,7 @@ async fn the_client_conforms_over_tls_with_a_password() {
 
     let image: Reference = format!("{HOST}/conformance/moving:v1").parse().unwrap();
     let answer = ask(&client, &image).await;
-    assert!(matches!(answer, Err(Error::Refused { anonymous: true, .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Error::Unauthorized { anonymous: true, .. })), "{answer:?}");
 }
 
 #[tokio::test]

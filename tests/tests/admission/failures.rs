@@ -17,7 +17,7 @@ async fn with_the_registry_down_admit_leaves_a_note_where_people_look() {
     assert_eq!(pod["metadata"]["labels"]["berth.dev/attention"], "true");
     let name = pod["metadata"]["name"].as_str().unwrap();
     let shown = namespace.described(&["pod", name], "berth.dev/notes").await;
-    assert!(shown.contains("main: not pinned: docker.io cannot be reached"), "{shown}");
+    assert!(shown.contains("main: not pinned: docker.io: "), "{shown}");
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn with_the_registry_down_deny_is_an_event_of_the_replica_set_until_it_is_
     namespace.kubectl(&["apply", "-f", "-"], &workloads::deployment("nginx", "Always").to_string()).await;
     let shown = namespace.described(&["replicaset"], "FailedCreate").await;
     assert!(shown.contains(r#"admission webhook "mutate.berth.dev" denied the request: main: image nginx"#), "{shown}");
-    assert!(shown.contains("docker.io cannot be reached") && shown.contains("pin.onFailure is deny"), "{shown}");
+    assert!(shown.contains("docker.io: ") && shown.contains("pin.onFailure is deny"), "{shown}");
     let shown = namespace.described(&["deployment", "web"], "ReplicaFailure").await;
     assert!(shown.contains("FailedCreate"), "{shown}");
     assert_eq!(namespace.pods(0).await, [] as [Value; 0]);
@@ -53,8 +53,7 @@ async fn a_missing_image_and_missing_credentials_are_told_apart() {
     let (webhook_without, namespace) = webhook(cluster, "no-credentials", &settings).await;
     let stored = namespace.create(&pod("private", &private)).await;
     assert_eq!(image(&stored), private);
-    assert!(notes(&stored).contains("does not let Berth see"), "{}", notes(&stored));
-    assert!(notes(&stored).contains("asked without credentials"), "{}", notes(&stored));
+    assert!(notes(&stored).contains(&format!("{host} wants credentials")), "{}", notes(&stored));
     drop(webhook_without);
 
     let auths = json!({"auths": {&host: {"username": registry::USER, "password": registry::PASSWORD}}});
@@ -63,7 +62,7 @@ async fn a_missing_image_and_missing_credentials_are_told_apart() {
     let (webhook, namespace) = webhook(cluster, "credentials", &settings).await;
     assert_eq!(image(&namespace.create(&pod("private", &private)).await), format!("{private}@{digest}"));
     let stored = namespace.create(&pod("gone", &gone)).await;
-    assert!(notes(&stored).contains(&format!("{host} has no {gone}")), "{}", notes(&stored));
+    assert!(notes(&stored).contains(&format!("{host} has no such image")), "{}", notes(&stored));
     assert!(!webhook.log().contains(&registry::USER.repeat(2)), "no secret is logged");
 }
 

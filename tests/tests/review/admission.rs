@@ -77,6 +77,34 @@ async fn a_registry_that_is_down_is_admitted_or_denied_in_words() {
 }
 
 #[tokio::test]
+async fn one_warning_holds_who_failed_and_what_to_do() {
+    let (container, host) = ("payments-api-worker1", "registry.platform.example:5443");
+    let name = format!("{host}/department/team/product/component");
+    let object = pod(&json!([{"name": container, "image": name}]));
+    let (host, image, anonymous) = (host.to_owned(), name, true);
+    let (limit, after) = (Duration::from_secs(25), Some(Duration::from_secs(86_400)));
+    let reason = "asked for one digest, it gave another".to_owned();
+    for (error, remedy) in [
+        (Error::TimedOut { host: host.clone(), limit }, "see if it is up"),
+        (Error::TooMany { host: host.clone(), retry_after: after }, "set a mirror or `pin.maxAge`"),
+        (Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous }, "add them to `credentials`"),
+        (Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous: false }, "renew them"),
+        (Error::Forbidden { host: host.clone(), image: image.clone(), anonymous }, "add them to `credentials`"),
+        (Error::Forbidden { host: host.clone(), image: image.clone(), anonymous: false }, "let the account pull"),
+        (Error::NotFound { host: host.clone(), image: image.clone() }, "push it or correct the name"),
+        (Error::Untrusted { host: host.clone(), reason }, "check it, and proxies"),
+    ] {
+        let app = app("");
+        app.registry.down(Some(error.clone()));
+        let response = ask(&app, Mode::Enforce, &review_of(&object)).await;
+        let said = warning(&response);
+        assert!(said.starts_with(&format!("berth: {container}: not pinned: {host} ")), "{said}");
+        assert!(said.contains(remedy) && said.chars().count() < 120, "{said}");
+        assert!(response["auditAnnotations"]["notes"].to_string().contains(&error.to_string()), "nothing is lost");
+    }
+}
+
+#[tokio::test]
 async fn a_running_pod_changes_only_in_its_new_ephemeral_containers() {
     let app = app("");
     let digest = app.registry.push("busybox:latest");

@@ -40,18 +40,20 @@ impl Client {
         let image = question.image;
         let path = image.path();
         let upstream =
-            self.upstreams.of(image.host()).map_err(|refusal| Error::unreachable(image, refusal.to_string()))?;
+            self.upstreams.of(image.host()).map_err(|refusal| Error::not_allowed(image, refusal.to_string()))?;
         let conversation =
             Conversation { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
         let credentials = question.candidates.iter().map(Some);
-        let mut anonymously = true;
+        let mut denied = None;
         for credential in credentials.chain([None]) {
             match conversation.ask(credential).await {
-                Err(Error::Refused { anonymous, .. }) => anonymously &= anonymous,
+                Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
+                    denied.get_or_insert(error); // that of the best match says most
+                }
                 answer => return answer,
             }
         }
-        Err(Error::refused(image, anonymously))
+        Err(denied.unwrap_or_else(|| Error::unauthorized(image, true)))
     }
 }
 

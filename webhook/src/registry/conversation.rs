@@ -13,7 +13,8 @@ use super::{
     Error, answer,
     challenge::{Bearer, Challenge, may_see_credentials},
     credentials::Credential,
-    token::{Grant, Grants, Key, Slot, read_token},
+    egress::Refusal,
+    token::{Grant, Grants, Key, Slot, Standing, read_token},
     upstream::{Upstream, Upstreams, cause},
 };
 use crate::image::{Digest, Reference};
@@ -59,15 +60,15 @@ impl Conversation<'_> {
         let challenge = Challenge::choose(refusal.headers());
         if let (Some(Challenge::Bearer(_)), Some(header)) = (&challenge, credential.and_then(Credential::bearer)) {
             let expires = time::Instant::now() + BASIC_REMEMBERED;
-            return slot.obtain(async { Ok(Grant { header, proven: true, expires }) }).await;
+            return slot.obtain(async { Ok(Grant { header, standing: Standing::Claimed, expires }) }).await;
         }
         match (challenge, credential.and_then(Credential::basic)) {
             (Some(Challenge::Bearer(bearer)), basic) => slot.obtain(self.token(&bearer, basic)).await,
             (Some(Challenge::Basic), Some(header)) => {
                 let expires = time::Instant::now() + BASIC_REMEMBERED;
-                slot.obtain(async { Ok(Grant { header, proven: true, expires }) }).await
+                slot.obtain(async { Ok(Grant { header, standing: Standing::Claimed, expires }) }).await
             }
-            (Some(Challenge::Basic) | None, _) => Err(Error::refused(self.image, true)),
+            (Some(Challenge::Basic) | None, _) => Err(self.denied(refusal.status(), Standing::Stranger)),
         }
     }
 
@@ -76,9 +77,9 @@ impl Conversation<'_> {
         let endpoint = &self.upstream.endpoint;
         let service = bearer.service_url(endpoint).map_err(|reason| self.untrusted(reason))?;
         let basic = basic.filter(|_| may_see_credentials(&service, self.image.host(), endpoint));
-        let proven = basic.is_some();
+        let claimed = if basic.is_some() { Standing::Claimed } else { Standing::Stranger };
         let http = self.upstreams.client_for(&service, &self.upstream);
-        let http = http.map_err(|refusal| Error::unreachable(self.image, format!("its token service: {refusal}")))?;
+        let http = http.map_err(|refusal| self.not_sent_to("its token service", &refusal))?;
         let mut request = http.get(bearer.question(service, self.path));
         if let Some(basic) = basic {
             request = request.header(AUTHORIZATION, basic);
@@ -87,7 +88,7 @@ impl Conversation<'_> {
         let answer = request.send().await.map_err(|error| self.broken("its token service", &error))?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Error::refused(self.image, !proven)),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Err(self.denied(status, claimed)),
             StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
             status if status.is_server_error() => {
                 return Err(Error::unreachable(self.image, format!("its token service answered {status}")));
@@ -96,7 +97,8 @@ impl Conversation<'_> {
         }
         let body = self.body(answer, TOKEN_LIMIT, "its token service").await?;
         let (header, good) = read_token(&body).map_err(|reason| self.untrusted(reason.to_owned()))?;
-        Ok(Grant { header, proven, expires: asked + good })
+        let standing = if claimed == Standing::Claimed { Standing::Known } else { claimed };
+        Ok(Grant { header, standing, expires: asked + good })
     }
 
     /// Requests the manifest, following redirects: few, without credentials, and to where Berth may connect.
@@ -117,14 +119,14 @@ impl Conversation<'_> {
                 let elsewhere = url.origin() != self.upstream.endpoint.origin();
                 if elsewhere && answer.status() == StatusCode::UNAUTHORIZED {
                     let host = url.host_str().unwrap_or_default();
-                    return Err(self.untrusted(format!("it redirects to {host}, which asks for credentials")));
+                    return Err(self.untrusted(format!("it redirects to {host}, which wants credentials")));
                 }
                 return Ok(answer);
             };
             http = self
                 .upstreams
                 .client_for(&next, &self.upstream)
-                .map_err(|refusal| Error::unreachable(self.image, format!("it redirects elsewhere: {refusal}")))?;
+                .map_err(|refusal| self.not_sent_to("a redirect", &refusal))?;
             (url, header) = (next, None);
         }
         Err(self.untrusted(format!("more than {REDIRECTS} redirects")))
@@ -173,8 +175,8 @@ impl Conversation<'_> {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(Error::not_found(self.image)),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(Error::refused(self.image, !grant.is_some_and(|grant| grant.proven)));
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                return Err(self.denied(status, grant.map_or(Standing::Stranger, |grant| grant.standing)));
             }
             StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
             status if status.is_server_error() => {
@@ -203,8 +205,23 @@ impl Conversation<'_> {
         Error::unreachable(self.image, what + &cause(error))
     }
 
+    /// A 401 or 403 to somebody of this standing.
+    fn denied(&self, status: StatusCode, standing: Standing) -> Error {
+        match (standing, status) {
+            (Standing::Known, _) => Error::forbidden(self.image, false),
+            (_, StatusCode::FORBIDDEN) => Error::forbidden(self.image, standing == Standing::Stranger),
+            _ => Error::unauthorized(self.image, standing == Standing::Stranger),
+        }
+    }
+
+    /// Berth does not connect to where the registry sends it.
+    fn not_sent_to(&self, what: &str, refusal: &Refusal) -> Error {
+        let host = self.image.host();
+        Error::not_allowed(self.image, format!("{host} sends Berth to {what}: {refusal}"))
+    }
+
     fn untrusted(&self, reason: String) -> Error {
-        Error::Untrusted { host: self.image.host().to_owned(), reason }
+        Error::untrusted(self.image, reason)
     }
 
     fn too_many(&self, answer: &Response) -> Error {

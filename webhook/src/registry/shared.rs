@@ -121,7 +121,9 @@ impl<R> Desk<R> {
                     self.answers.insert(key.to_owned(), Answer { asked, digest: digest.clone() });
                 }
             }
-            Err(Error::NotFound { .. } | Error::Refused { .. }) => self.answers.invalidate(key),
+            Err(Error::NotFound { .. } | Error::Unauthorized { .. } | Error::Forbidden { .. }) => {
+                self.answers.invalidate(key)
+            }
             Err(_) => {}
         }
     }

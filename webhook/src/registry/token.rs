@@ -18,10 +18,21 @@ use super::{challenge::Bearer, credentials::Fingerprint};
 pub(super) struct Grant {
     /// `Authorization`, marked sensitive.
     pub(super) header: HeaderValue,
-    /// It came by credentials.
-    pub(super) proven: bool,
+    /// Who the registry takes Berth for.
+    pub(super) standing: Standing,
     /// Not used after this.
     pub(super) expires: Instant,
+}
+
+/// Who a registry takes Berth for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Standing {
+    /// Nobody: no credentials were sent.
+    Stranger,
+    /// Whom the credentials say, which nobody has checked yet.
+    Claimed,
+    /// Whom the credentials say: the token service has taken them.
+    Known,
 }
 
 /// Grants by what they are for. Two credentials never share one, nor do two repositories.
@@ -211,7 +222,11 @@ mod tests {
     }
 
     fn grant(good: Duration) -> Grant {
-        Grant { header: HeaderValue::from_static("Bearer abc"), proven: false, expires: Instant::now() + good }
+        Grant {
+            header: HeaderValue::from_static("Bearer abc"),
+            standing: Standing::Stranger,
+            expires: Instant::now() + good,
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -85,18 +85,22 @@ words! {
     Exchange {
         /// It gave a digest.
         Found = "found",
-        /// 404.
-        NotFound = "not_found",
-        /// 401 or 403.
-        Refused = "refused",
-        /// 429.
-        TooMany = "too_many",
-        /// Connect, TLS, a broken connection, 5xx.
+        /// Berth may not connect to it: nothing was sent.
+        NotAllowed = "not_allowed",
+        /// No address, no connection, no TLS, a broken connection, 5xx.
         Unreachable = "unreachable",
         /// The deadline passed.
         TimedOut = "timed_out",
+        /// 429.
+        TooMany = "too_many",
         /// It was not asked: it failed a moment ago, or wants to be left alone.
         Paused = "paused",
+        /// 401.
+        Unauthorized = "unauthorized",
+        /// 403, or no right for these credentials.
+        Forbidden = "forbidden",
+        /// 404.
+        NotFound = "not_found",
         /// An answer that cannot be trusted.
         Untrusted = "untrusted",
     }

@@ -22,7 +22,7 @@ const IMAGE: &str = "reg.example/app:v1";
 async fn a_redirect_loop_ends() {
     let stranger = Stranger::answering(|request| redirect(request.uri.path())).await;
     let told = ask(&client(&[("reg.example", &stranger.url())], &[]), IMAGE).await;
-    assert_eq!(told, Err("reg.example gave an answer that cannot be trusted: more than 3 redirects".to_owned()));
+    assert_eq!(told, Err("reg.example gave a bad answer (check it, and proxies): more than 3 redirects".to_owned()));
     assert_eq!(stranger.lines().len(), 4);
 }
 
@@ -49,7 +49,7 @@ async fn a_challenge_from_where_a_redirect_leads_is_not_answered() {
     let stranger = Stranger::answering(move |_| redirect(&location)).await;
     let hosts = [("reg.example", &*stranger.url()), ("other.example", &other.url())];
     let told = ask(&client(&hosts, &[("reg.example", "user:hunter2")]), IMAGE).await.unwrap_err();
-    assert!(told.ends_with("it redirects to 127.0.0.1, which asks for credentials"), "{told}");
+    assert!(told.ends_with("it redirects to 127.0.0.1, which wants credentials"), "{told}");
     assert_eq!(other.authorizations(), [None]);
 }
 
@@ -93,7 +93,7 @@ async fn hosts_that_are_not_configured_are_public_or_not_asked() {
         ),
     ] {
         let told = ask(&client, image).await.unwrap_err();
-        assert!(told.contains("cannot be reached") && told.ends_with(reason), "{told}");
+        assert!(told.ends_with(reason), "{told}");
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_registry_is_asked_at_its_endpoint_and_below_its_path() {
 #[tokio::test]
 async fn a_refused_connection_is_told_in_words() {
     let told = ask(&client(&[("reg.example", "http://127.0.0.1:1")], &[]), IMAGE).await;
-    assert_eq!(told, Err("reg.example cannot be reached: Connection refused (os error 111)".to_owned()));
+    assert_eq!(told, Err("reg.example: Connection refused (os error 111)".to_owned()));
 }
 
 fn authority() -> Authority {
@@ -145,10 +145,10 @@ async fn a_certificate_is_verified_against_its_own_authority_only() {
     let good = leaf(&ours, "127.0.0.1");
     assert_eq!(over_tls(&good, Some(&ours), false).await, Ok(DIGEST.to_owned()));
     assert_eq!(over_tls(&good, None, true).await, Ok(DIGEST.to_owned()));
-    let unknown = "reg.example cannot be reached: its certificate is of an unknown authority; give it a `caFile`";
+    let unknown = "reg.example: its certificate is of an unknown authority; give it a `caFile`";
     assert_eq!(over_tls(&good, None, false).await, Err(unknown.to_owned()));
     let told = over_tls(&good, Some(&other), false).await.unwrap_err();
-    assert!(told.starts_with("reg.example cannot be reached: its certificate "), "{told}");
+    assert!(told.starts_with("reg.example: its certificate "), "{told}");
     let told = over_tls(&leaf(&ours, "other.example"), Some(&ours), false).await.unwrap_err();
     assert!(told.ends_with("its certificate is for another host; set `endpoint` to a name in it"), "{told}");
 }
