@@ -86,6 +86,13 @@ async fn the_webhook_reads_and_writes_nothing() {
     check_rights("berth-webhook", SYSTEM, &["leases/berth-controller list watch", everywhere[0], everywhere[1]])
         .await
         .unwrap();
+    check_rights(
+        "berth-webhook",
+        PUBLIC,
+        &["configmaps/local-registry-hosting list watch", everywhere[0], everywhere[1]],
+    )
+    .await
+    .unwrap();
     check_rights("default", SYSTEM, none).await.unwrap();
 }
 
@@ -136,6 +143,20 @@ async fn the_webhook_may_list_the_one_lease_by_its_name() {
     leases.list(&ListParams::default().fields("metadata.name=berth-controller")).await.unwrap();
     let denied = leases.list(&ListParams::default()).await.unwrap_err().to_string();
     assert!(denied.contains("cannot list resource \"leases\""), "{denied}");
+}
+
+#[tokio::test]
+async fn the_webhook_may_list_the_one_config_map_of_the_local_registry() {
+    let client = client_of("berth-webhook").await.unwrap();
+    let list = async |namespace: &str, name: &str| {
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        maps.list(&ListParams::default().fields(&format!("metadata.name={name}"))).await.map(drop)
+    };
+    list(PUBLIC, "local-registry-hosting").await.unwrap();
+    for (namespace, name) in [(PUBLIC, "cluster-info"), (SYSTEM, "local-registry-hosting"), ("default", "any")] {
+        let denied = list(namespace, name).await.unwrap_err().to_string();
+        assert!(denied.contains("cannot list resource \"configmaps\""), "{denied}");
+    }
 }
 
 #[tokio::test]
@@ -248,4 +269,5 @@ fn pod() -> Value {
 }
 
 const SYSTEM: &str = "berth-system";
+const PUBLIC: &str = "kube-public";
 const LIMIT: Duration = Duration::from_secs(60);

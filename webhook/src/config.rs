@@ -3,6 +3,7 @@
 //! The shape of the file is the shape of these structs. A key enters with the capability behind it.
 
 mod access;
+mod hosting;
 mod load;
 mod mirror;
 mod pin;
@@ -19,6 +20,7 @@ mod tests;
 use std::time::Duration;
 
 pub use access::{CredentialSource, Credentials, LocalRegistry, PullSecrets, UnlistedRegistries};
+pub use hosting::Hosting;
 use load::Profile;
 pub use load::{ConfigError, Finding, Warning, load, parse};
 pub use mirror::{Fallback, Mirror, Resolve, Rule};
@@ -80,6 +82,8 @@ impl Config {
         if config.pin.repin == Repin::Replace
             && config.pin.repin_images.is_empty()
             && config.local_registry == LocalRegistry::Ignore
+            && root.section("pin").has("repin")
+        // the profile's own word was never about anything else
         {
             root.section("pin")
                 .error("repinImages", "`repin: replace` needs patterns of names here, as in `localhost:5001/*`");

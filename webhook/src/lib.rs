@@ -13,6 +13,7 @@ pub mod gates;
 pub mod admission;
 mod follow;
 pub mod image;
+pub mod local_registry;
 pub mod manifest;
 pub mod namespaces;
 pub mod nodes;

@@ -13,6 +13,7 @@ mod credentials;
 mod egress;
 mod error;
 mod fake;
+mod probe;
 mod question;
 mod shared;
 #[doc(hidden)]
@@ -24,6 +25,7 @@ pub use client::{BadProxy, Client, ClientError};
 pub use credentials::{Asker, Candidates, CredentialsError, Format, Keychain, Keyring};
 pub use error::{Error, Word};
 pub use fake::Fake;
+pub(crate) use probe::probe;
 pub use question::{LastKnown, Question, Role};
 pub use shared::Shared;
 

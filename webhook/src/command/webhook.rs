@@ -88,7 +88,8 @@ impl Webhook {
         let limits = config.limits;
         let rules = build::rules(config, cluster.as_ref(), metrics.clone()).map_err(Failure::Usage)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
-        let readiness = Arc::new(Readiness::new(tls.clone(), cluster.as_ref().map(Cluster::nodes)));
+        let (nodes, local) = (cluster.as_ref().map(Cluster::nodes), cluster.as_ref().and_then(Cluster::local_registry));
+        let readiness = Arc::new(Readiness::new(tls.clone(), nodes, local));
 
         let router = review::routes(rules.clone(), &limits, metrics.clone());
         let reviews = bind("review", args.listen, router, server::REVIEW_CONNECTIONS, Some(tls.clone())).await?;
@@ -111,7 +112,11 @@ impl Webhook {
         let counted = metrics.clone();
         endless.spawn(async move {
             let replace = |config| build::replace(&rules, &callers, config, cluster.as_ref(), counted.clone());
-            source.follow(&counted, replace).await;
+            // In one task, so that neither builds on what the other is replacing.
+            tokio::select! {
+                () = source.follow(&counted, replace) => (),
+                () = build::follow_local_registry(&rules, cluster.as_ref(), &counted, replace) => (),
+            }
         });
         let mut serving = JoinSet::new();
         serving.spawn(reviews.serve(metrics, stop.clone(), Pauses::REVIEWS));

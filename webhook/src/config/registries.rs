@@ -36,7 +36,7 @@ impl Registry {
     /// Reads one entry; `known` are the hosts of the entries before it, with their lines.
     pub(super) fn read(mut section: Section<'_, '_>, known: &mut Vec<(String, u64)>) -> Option<Self> {
         let host = section.required("host", "localhost:30500", host);
-        let endpoint = section.value("endpoint", endpoint);
+        let endpoint = section.value("endpoint", written_endpoint);
         let ca_file = section.file("caFile", Content::Certificates);
         let insecure_skip_verify = section.value("insecureSkipVerify", value::boolean).unwrap_or(false);
         let client_cert_file = section.file("clientCertFile", Content::Certificates);
@@ -104,24 +104,30 @@ fn host(value: &Value) -> Result<String, String> {
         return Err("`index.docker.io` is an old name of `docker.io`; write that".to_owned());
     }
     let name = text.strip_prefix("*.").unwrap_or(text);
-    let image = [name, "/x"].concat().parse::<Reference>();
     // `*.` needs no second dot after it: `*.internal` is as good as `*.example.com`.
-    let valid =
-        image.is_ok_and(|image| image.host() == name || (name != text && image.path() == [name, "/x"].concat()));
-    if valid && !name.contains('/') {
+    let domain = name != text
+        && [name, "/x"].concat().parse::<Reference>().is_ok_and(|image| image.path() == [name, "/x"].concat());
+    if (is_host(name) || domain) && !name.contains('/') {
         return Ok(text.to_owned());
     }
     Err(format!("{} is not a host as in `localhost:30500`, `harbor.example` or `*.example.com`", value.describe()))
 }
 
-/// `http://HOST[:PORT]` or `https://HOST[:PORT]` and nothing else.
-fn endpoint(value: &Value) -> Result<String, String> {
+/// Whether `text` is a host, perhaps with a port, as it stands in references.
+pub(super) fn is_host(text: &str) -> bool {
+    !text.contains('/') && [text, "/x"].concat().parse::<Reference>().is_ok_and(|image| image.host() == text)
+}
+
+fn written_endpoint(value: &Value) -> Result<String, String> {
     let right = "a URL of scheme and host alone, as in `http://registry.kube-system.svc:5000`";
-    let wrong = || format!("{} is not {right}", value.describe());
-    let text = value::text(value)?;
-    let uri: Uri = text.parse().map_err(|_| wrong())?;
-    let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https"))).ok_or_else(wrong)?;
+    endpoint(value::text(value)?).ok_or_else(|| format!("{} is not {right}", value.describe()))
+}
+
+/// `http://HOST[:PORT]` or `https://HOST[:PORT]`, and none for anything else.
+pub(super) fn endpoint(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")))?;
     let bare = !authority.as_str().contains('@') && !authority.host().is_empty();
     let end = uri.path() == "/" && uri.query().is_none() && !text.contains('#');
-    if bare && end { Ok(text.trim_end_matches('/').to_owned()) } else { Err(wrong()) }
+    (bare && end).then(|| text.trim_end_matches('/').to_owned())
 }

@@ -9,20 +9,22 @@ use std::{
 };
 
 use super::tls::Tls;
-use crate::nodes::Nodes;
+use crate::{local_registry::LocalRegistry, nodes::Nodes};
 
 /// What a replica needs before it is ready. What it has had once it keeps, but for the certificate: that expires.
 #[derive(Debug)]
 pub struct Readiness {
     tls: Arc<Tls>,
     nodes: Option<Arc<Nodes>>,
+    local: Option<Arc<LocalRegistry>>,
     stopping: AtomicBool,
 }
 
 impl Readiness {
-    /// Ready when the certificate of `tls` is valid and, where `nodes` are waited for, their first list is in.
-    pub fn new(tls: Arc<Tls>, nodes: Option<Arc<Nodes>>) -> Self {
-        Self { tls, nodes, stopping: AtomicBool::new(false) }
+    /// Ready when the certificate of `tls` is valid and, where they are waited for, the first list of `nodes` is in and
+    /// the `local` registry was looked for.
+    pub fn new(tls: Arc<Tls>, nodes: Option<Arc<Nodes>>, local: Option<Arc<LocalRegistry>>) -> Self {
+        Self { tls, nodes, local, stopping: AtomicBool::new(false) }
     }
 
     /// The process was told to stop.
@@ -34,11 +36,13 @@ impl Readiness {
     pub fn missing(&self, now: SystemTime) -> Vec<&'static str> {
         let validity = self.tls.validity();
         let unlisted = self.nodes.as_ref().is_some_and(|nodes| !nodes.synced());
+        let unseen = self.local.as_ref().is_some_and(|local| !local.looked());
         let obstacles = [
             (self.stopping.load(Ordering::Relaxed), "stopping: open connections are still served"),
             (now < validity.not_before, "the certificate is not valid yet"),
             (now > validity.not_after, "the certificate has expired"),
             (unlisted, "waiting for the first list of nodes from the Kubernetes API"),
+            (unseen, "waiting for a look at the ConfigMap kube-public/local-registry-hosting"),
         ];
         obstacles.into_iter().filter_map(|(stands, words)| stands.then_some(words)).collect()
     }
@@ -54,10 +58,12 @@ mod tests {
     fn it_says_what_it_waits_for() {
         let now = SystemTime::now();
         let tls = tls_until(now + Duration::from_secs(60));
-        let waiting = Readiness::new(tls.clone(), Some(Arc::new(Nodes::new(50))));
-        assert_eq!(waiting.missing(now), ["waiting for the first list of nodes from the Kubernetes API"]);
+        let waiting = Readiness::new(tls.clone(), Some(Arc::new(Nodes::new(50))), Some(Arc::default()));
+        let nodes = "waiting for the first list of nodes from the Kubernetes API";
+        let local = "waiting for a look at the ConfigMap kube-public/local-registry-hosting";
+        assert_eq!(waiting.missing(now), [nodes, local]);
 
-        let readiness = Readiness::new(tls, None);
+        let readiness = Readiness::new(tls, None, None);
         assert!(readiness.missing(now).is_empty());
         assert_eq!(readiness.missing(now + Duration::from_secs(61)), ["the certificate has expired"]);
         assert_eq!(readiness.missing(now - Duration::from_secs(7200)), ["the certificate is not valid yet"]);
