@@ -38,6 +38,11 @@ impl Server {
         Ok(Self { address, scheme: "http", _tasks: tasks })
     }
 
+    /// Host and port.
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Scheme, host and port.
     pub(crate) fn endpoint(&self) -> String {
         format!("{}://{}", self.scheme, self.address)

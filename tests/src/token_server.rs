@@ -96,6 +96,11 @@ impl TokenServer {
         format!("{}/token", self.server.endpoint())
     }
 
+    /// Its host and port, as in `tokenHosts`.
+    pub fn host(&self) -> String {
+        self.server.host()
+    }
+
     /// From now on, answers in this manner.
     pub fn behave(&self, manner: Manner) {
         *locked(&self.shared.manner) = manner;
