@@ -5,6 +5,7 @@
 
 mod answer;
 mod challenge;
+mod chance;
 mod client;
 #[doc(hidden)]
 pub mod conformance;
@@ -13,8 +14,10 @@ mod credentials;
 mod egress;
 mod error;
 mod fake;
+mod health;
 mod probe;
 mod question;
+mod send;
 mod shared;
 #[doc(hidden)]
 pub mod strangers;

@@ -4,4 +4,4 @@ pub mod logs;
 pub mod metrics;
 pub mod outcome;
 
-pub use metrics::Metrics;
+pub use metrics::{HostGauges, Metrics};

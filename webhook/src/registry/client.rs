@@ -7,7 +7,13 @@ use std::{
 
 use tokio::time;
 
-use super::{Error, Question, Resolve, conversation::Conversation, token::Grants, upstream::Upstreams};
+use super::{
+    Error, Question, Resolve,
+    conversation::Conversation,
+    health::Health,
+    token::Grants,
+    upstream::{Upstream, Upstreams},
+};
 pub use super::{egress::BadProxy, upstream::ClientError};
 use crate::{config::Config, image::Digest, telemetry::Metrics};
 
@@ -19,6 +25,7 @@ use crate::{config::Config, image::Digest, telemetry::Metrics};
 pub struct Client {
     upstreams: Upstreams,
     grants: Grants,
+    health: Health,
     /// Longest time for one question.
     limit: Duration,
     metrics: Arc<Metrics>,
@@ -30,17 +37,16 @@ impl Client {
         Ok(Self {
             upstreams: Upstreams::new(config)?,
             grants: Grants::new(),
+            health: Health::new(metrics.clone()),
             limit: config.limits.registry_timeout,
             metrics,
         })
     }
 
     /// Asks with every credential that matches, then with none: the kubelet's order.
-    async fn ask(&self, question: &Question<'_>) -> Result<Digest, Error> {
+    async fn ask(&self, question: &Question<'_>, upstream: Upstream<'_>) -> Result<Digest, Error> {
         let image = question.image;
         let path = image.path();
-        let upstream =
-            self.upstreams.of(image.host()).map_err(|refusal| Error::not_allowed(image, refusal.to_string()))?;
         let conversation =
             Conversation { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
         let credentials = question.candidates.iter().map(Some);
@@ -60,14 +66,28 @@ impl Client {
 impl Resolve for Client {
     async fn resolve(&self, question: &Question<'_>, deadline: Instant) -> Result<Digest, Error> {
         let image = question.image;
+        let upstream =
+            self.upstreams.of(image.host()).map_err(|refusal| Error::not_allowed(image, refusal.to_string()))?;
         let start = time::Instant::now();
         let limit = deadline.saturating_duration_since(start.into_std()).min(self.limit);
+        let end = start + limit;
         let timed_out = || Err(Error::timed_out(image, limit));
         if limit.is_zero() {
             return timed_out();
         }
-        let answer = time::timeout(limit, self.ask(question)).await.unwrap_or_else(|_| timed_out());
-        self.metrics.registry_request(image.host(), (&answer).into(), start.elapsed());
+        let mut took = None;
+        let answer = match time::timeout_at(end, self.health.turn(question)).await {
+            Ok(Ok(turn)) => {
+                let asked = time::Instant::now();
+                let answer = time::timeout_at(end, self.ask(question, upstream)).await.unwrap_or_else(|_| timed_out());
+                took = Some(asked.elapsed());
+                turn.end(&answer);
+                answer
+            }
+            Ok(Err(paused)) => Err(paused),
+            Err(_) => timed_out(),
+        };
+        self.metrics.registries.request(image.host(), (&answer).into(), took);
         answer
     }
 }

@@ -14,6 +14,7 @@ use super::{
     challenge::{Bearer, Challenge, may_see_credentials},
     credentials::Credential,
     egress::Refusal,
+    send::send,
     token::{Grant, Grants, Key, Slot, Standing, read_token},
     upstream::{Upstream, Upstreams, cause},
 };
@@ -85,14 +86,12 @@ impl Conversation<'_> {
             request = request.header(AUTHORIZATION, basic);
         }
         let asked = time::Instant::now();
-        let answer = request.send().await.map_err(|error| self.broken("its token service", &error))?;
+        let answer = send(request).await.map_err(|error| self.broken("its token service", &error))?;
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Err(self.denied(status, claimed)),
             StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
-            status if status.is_server_error() => {
-                return Err(Error::unreachable(self.image, format!("its token service answered {status}")));
-            }
+            status if status.is_server_error() => return Err(self.failed("its token service", &answer)),
             status => return Err(self.untrusted(format!("its token service answered {status}"))),
         }
         let body = self.body(answer, TOKEN_LIMIT, "its token service").await?;
@@ -111,7 +110,7 @@ impl Conversation<'_> {
             if let Some(header) = &header {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            let answer = request.send().await.map_err(|error| self.broken("", &error))?;
+            let answer = send(request).await.map_err(|error| self.broken("", &error))?;
             if answer::size(answer.headers()) > HEADERS_LIMIT {
                 return Err(self.untrusted("headers of more than 64 KiB".to_owned()));
             }
@@ -179,9 +178,7 @@ impl Conversation<'_> {
                 return Err(self.denied(status, grant.map_or(Standing::Stranger, |grant| grant.standing)));
             }
             StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
-            status if status.is_server_error() => {
-                return Err(Error::unreachable(self.image, format!("it answered {status}")));
-            }
+            status if status.is_server_error() => return Err(self.failed("it", &answer)),
             status => return Err(self.untrusted(format!("it answered {status}"))),
         }
         answer::is_manifest(answer.headers()).map_err(|reason| self.untrusted(reason))?;
@@ -218,6 +215,16 @@ impl Conversation<'_> {
     fn not_sent_to(&self, what: &str, refusal: &Refusal) -> Error {
         let host = self.image.host();
         Error::not_allowed(self.image, format!("{host} sends Berth to {what}: {refusal}"))
+    }
+
+    /// A 5xx of `who`.
+    fn failed(&self, who: &str, answer: &Response) -> Error {
+        match answer::retry_after(answer.headers()) {
+            Some(retry_after) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Error::Busy { host: self.image.host().to_owned(), retry_after }
+            }
+            _ => Error::unreachable(self.image, format!("{who} answered {}", answer.status())),
+        }
     }
 
     fn untrusted(&self, reason: String) -> Error {

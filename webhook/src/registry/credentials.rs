@@ -55,3 +55,11 @@ impl Candidates {
         self.found.iter().flat_map(|found| &found.credentials)
     }
 }
+
+#[cfg(test)]
+impl Candidates {
+    /// One name and password, for tests.
+    pub(in crate::registry) fn of(username: &str, password: &str) -> Self {
+        Self::new(vec![Credential::password(username, password)])
+    }
+}

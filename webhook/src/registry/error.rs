@@ -43,12 +43,20 @@ pub enum Error {
         /// What `Retry-After` asked for.
         retry_after: Option<Duration>,
     },
+    /// 503 with `Retry-After`.
+    #[error("{host} is too busy: see why{}", again(Some(*.retry_after)))]
+    Busy {
+        /// The registry.
+        host: String,
+        /// What `Retry-After` asked for.
+        retry_after: Duration,
+    },
     /// It failed a moment ago, or asked to be left alone, and was not asked again.
-    #[error("{host} {last}; Berth asks it again in {} s", .again_in.as_millis().div_ceil(1000).max(1))]
+    #[error("{host} is asked again in {} s: {last}", .again_in.as_millis().div_ceil(1000).max(1))]
     Paused {
         /// The registry.
         host: String,
-        /// What it did, in words that follow its name.
+        /// What it did, in words without its name.
         last: String,
         /// When it will be asked again.
         again_in: Duration,
@@ -105,6 +113,7 @@ impl Error {
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::TooMany { .. }
+            | Self::Busy { .. }
             | Self::Paused { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
@@ -115,13 +124,23 @@ impl Error {
     /// Whether it is the registry that fails, and not the image: then the last digest that it gave may stand in.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::TooMany { .. } | Self::Paused { .. } => true,
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::TooMany { .. }
+            | Self::Busy { .. }
+            | Self::Paused { .. } => true,
             Self::NotAllowed { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::Untrusted { .. } => false,
         }
+    }
+
+    /// Its words without the name of `host`, with which they begin.
+    pub(super) fn without(&self, host: &str) -> String {
+        let words = self.to_string();
+        words.strip_prefix(host).map_or(&*words, |rest| rest.trim_start_matches([':', ' '])).to_owned()
     }
 
     pub(super) fn not_allowed(image: &Reference, reason: String) -> Self {
@@ -183,7 +202,7 @@ impl<T> From<&Result<T, Error>> for outcome::Exchange {
         match answer {
             Ok(_) => Self::Found,
             Err(Error::NotAllowed { .. }) => Self::NotAllowed,
-            Err(Error::Unreachable { .. }) => Self::Unreachable,
+            Err(Error::Unreachable { .. } | Error::Busy { .. }) => Self::Unreachable,
             Err(Error::TimedOut { .. }) => Self::TimedOut,
             Err(Error::TooMany { .. }) => Self::TooMany,
             Err(Error::Paused { .. }) => Self::Paused,

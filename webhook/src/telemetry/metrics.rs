@@ -1,11 +1,12 @@
 //! Every metric, by name, and the plain methods that set them.
 
+mod registries;
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -18,15 +19,17 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::outcome::{Exchange, Mirror, Pin, Place, Review, Shed};
+pub use self::registries::{HostGauges, Registries, Waiting};
+use super::outcome::{Mirror, Pin, Place, Review, Shed};
 use crate::config;
 
 /// All metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
+    /// Of the questions to registries.
+    pub registries: Registries,
     registry: Registry,
     started: Instant,
-    hosts: ArcSwap<Vec<String>>,
     /// Milliseconds after `started`; 0: never.
     nodes_heard: AtomicU64,
     reviews: Family<Outcome, Counter>,
@@ -34,8 +37,6 @@ pub struct Metrics {
     pins: Family<Outcome, Counter>,
     mirrors: Family<Outcome, Counter>,
     placements: Family<Outcome, Counter>,
-    registry_requests: Family<HostOutcome, Counter>,
-    registry_seconds: Family<Host, Histogram, fn() -> Histogram>,
     not_reviews: Counter,
     watch_failures: Family<Kind, Counter>,
     shed: Family<Reason, Counter>,
@@ -57,10 +58,7 @@ impl Metrics {
 
     /// A configuration is in force.
     pub fn configured(&self, config: &config::Config) {
-        let host = |name: &str| name.split('/').next().unwrap_or(name).to_owned();
-        let registries = config.registries.iter().map(|registry| registry.host.clone());
-        let mirrors = config.mirror.rules.iter().flat_map(|rule| [host(&rule.mirror), host(&rule.source)]);
-        self.hosts.store(registries.chain(mirrors).collect::<Vec<_>>().into());
+        self.registries.configured(config);
         self.configuration_valid.set(1);
     }
 
@@ -88,13 +86,6 @@ impl Metrics {
     /// A Pod went through **place**.
     pub fn place(&self, outcome: Place) {
         self.placements.get_or_create(&Outcome { outcome: outcome.word() }).inc();
-    }
-
-    /// A registry was asked over the network. `host` becomes a label only where the configuration names it.
-    pub fn registry_request(&self, host: &str, outcome: Exchange, took: Duration) {
-        let host = self.host_label(host);
-        self.registry_seconds.get_or_create(&Host { host: host.clone() }).observe(took.as_secs_f64());
-        self.registry_requests.get_or_create(&HostOutcome { host, outcome: outcome.word() }).inc();
     }
 
     /// A body was no `AdmissionReview`.
@@ -145,30 +136,20 @@ impl Metrics {
         text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
-
-    fn host_label(&self, host: &str) -> String {
-        let matches = |known: &&String| match known.strip_prefix('*') {
-            Some(suffix) => host.ends_with(suffix),
-            None => host == *known,
-        };
-        self.hosts.load().iter().find(matches).map_or("other", String::as_str).to_owned()
-    }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
+            registries: Registries::default(),
             registry: Registry::with_prefix("berth"),
             started: Instant::now(),
-            hosts: ArcSwap::default(),
             nodes_heard: AtomicU64::default(),
             reviews: Family::default(),
             review_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
             pins: Family::default(),
             mirrors: Family::default(),
             placements: Family::default(),
-            registry_requests: Family::default(),
-            registry_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 13))),
             not_reviews: Counter::default(),
             watch_failures: Family::default(),
             shed: Family::default(),
@@ -195,10 +176,7 @@ impl Metrics {
         registry.register("pins", "Images seen by pin, by outcome", self.pins.clone());
         registry.register("mirrors", "Images that a mirror rule is about, by outcome", self.mirrors.clone());
         registry.register("placements", "Pods with an image that decides where they run", self.placements.clone());
-        let help = "Questions sent to registries; hosts that the configuration does not name are `other`";
-        registry.register("registry_requests", help, self.registry_requests.clone());
-        let help = "Time that a registry took to answer, token exchange included";
-        registry.register_with_unit("registry_request", help, Unit::Seconds, self.registry_seconds.clone());
+        self.registries.register(registry);
         registry.register("not_reviews", "Requests refused with 400: no AdmissionReview", self.not_reviews.clone());
         registry.register("shed", "Requests answered with 503 and Retry-After: 1, by reason", self.shed.clone());
     }
@@ -246,17 +224,6 @@ struct Reason {
     reason: &'static str,
 }
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Host {
-    host: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct HostOutcome {
-    host: String,
-    outcome: &'static str,
-}
-
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -264,26 +231,12 @@ fn signed(count: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Error;
+    use crate::telemetry::outcome::Answer;
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {
         let text = metrics.encode().unwrap();
         assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
-    }
-
-    #[test]
-    fn a_host_is_a_label_only_where_it_is_configured() {
-        let metrics = Metrics::default();
-        metrics.hosts.store(vec!["*.corp".to_owned(), "localhost:5001".to_owned()].into());
-        for host in ["a.corp", "b.corp", "localhost:5001", "evil.example", "xcorp"] {
-            let answer: Result<(), _> = Err(Error::NotFound { host: host.to_owned(), image: "secret".to_owned() });
-            metrics.registry_request(host, Exchange::from(&answer), Duration::from_millis(3));
-        }
-        check(&metrics, r#"berth_registry_requests_total{host="*.corp",outcome="not_found"} 2"#);
-        check(&metrics, r#"berth_registry_requests_total{host="localhost:5001",outcome="not_found"} 1"#);
-        check(&metrics, r#"berth_registry_requests_total{host="other",outcome="not_found"} 2"#);
-        assert!(!metrics.encode().unwrap().contains("secret"));
     }
 
     #[test]
@@ -294,6 +247,8 @@ mod tests {
         metrics.certificate(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         metrics.nodes_heard(3);
         metrics.configuration_broken();
+        metrics.registries.answer(Answer::Remembered);
+        check(&metrics, r#"berth_registry_answers_total{kind="remembered"} 1"#);
         check(&metrics, r#"berth_reviews_total{outcome="patched"} 1"#);
         check(&metrics, "berth_review_seconds_count 1");
         check(&metrics, r#"berth_shed_total{reason="bodies"} 1"#);

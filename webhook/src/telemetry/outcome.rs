@@ -81,7 +81,7 @@ words! {
 }
 
 words! {
-    /// How one HTTP exchange with a registry ended.
+    /// How one question to a registry ended.
     Exchange {
         /// It gave a digest.
         Found = "found",
@@ -103,6 +103,30 @@ words! {
         NotFound = "not_found",
         /// An answer that cannot be trusted.
         Untrusted = "untrusted",
+    }
+}
+
+words! {
+    /// Where the answer to a review's question came from.
+    Answer {
+        /// A request that was started for it.
+        Asked = "asked",
+        /// A request that others wait for, too.
+        Joined = "joined",
+        /// A digest that is younger than `pin.maxAge`.
+        Remembered = "remembered",
+        /// A denial that is younger than that, and than a few seconds.
+        Negative = "negative",
+    }
+}
+
+words! {
+    /// Where the circuit breaker of a registry stands, if it is not closed.
+    Breaker {
+        /// The registry failed and is left alone.
+        Open = "open",
+        /// One question is under way to see whether it is back.
+        HalfOpen = "half_open",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client against registries that are slow, broken, or hostile.
 
 mod access;
+mod again;
 mod conforms;
 mod lies;
 mod roads;
