@@ -2,6 +2,7 @@
 //!
 //! Every rule is a function from data to data; the only waiting is in [`pin`] and [`mirror`].
 
+pub mod budget;
 pub mod decode;
 pub mod fits;
 pub mod gated;
@@ -10,6 +11,7 @@ pub mod note;
 pub mod patch;
 pub mod pin;
 pub mod place;
+pub mod relax;
 pub mod respond;
 pub mod scope;
 pub mod select;
@@ -19,16 +21,18 @@ pub mod verb;
 use std::{sync::Arc, time::Instant};
 
 use self::{
+    budget::Budget,
     decode::{OldPod, Pod, Request, Review},
     mirror::Detour,
     note::Note,
     place::{Circumstances, Placement},
+    relax::Relaxing,
     select::{Slot, select},
-    settle::{Change, settle},
+    settle::{Change, Sight, settle},
     verb::{Facts, Verb, verb},
 };
 use crate::{
-    config::{Config, Steps},
+    config::{Config, Repin, Steps},
     image::Reference,
     namespaces::Namespaces,
     nodes::{Heartbeat, Index, Nodes},
@@ -140,18 +144,21 @@ pub struct Plan<'a> {
     pub facts: Option<Facts>,
     /// What the rule said before any registry was asked.
     pub verb: Verb,
+    /// Its tag alone, where what that means is compared with the digest that it has.
+    pub compared: Option<Reference>,
 }
 
 impl<'a> Plan<'a> {
     /// What is known of `slot` before any registry is asked, and what the rule says to that.
     pub fn of(slot: Slot<'a>, config: &'a Config, index: Option<&Index>, steps: Steps) -> Self {
         let Ok(image) = &slot.reference else {
-            return Self { slot, detour: Detour::default(), facts: None, verb: Verb::Leave };
+            return Self { slot, detour: Detour::default(), facts: None, verb: Verb::Leave, compared: None };
         };
-        let detour = Detour::of(image, &config.mirror);
+        let detour = Detour::of(image, config);
         let facts = Facts::of(&slot, image, &detour, config, index, steps);
         let verb = verb(&facts, None, &config.place);
-        Self { slot, detour, facts: Some(facts), verb }
+        let compared = if facts.repin == Repin::Off { None } else { image.by_tag() };
+        Self { slot, detour, facts: Some(facts), verb, compared }
     }
 
     fn image(&self) -> Option<&Reference> {
@@ -160,6 +167,12 @@ impl<'a> Plan<'a> {
 
     fn asks(&self) -> bool {
         self.verb == Verb::Ask
+    }
+
+    /// What its source is asked for; none where it is not asked.
+    fn source_question(&self) -> Option<&Reference> {
+        let image = self.image().filter(|_| self.asks() && self.detour.asks_source())?;
+        if image.digest().is_some() { self.compared.as_ref() } else { Some(image) }
     }
 }
 
@@ -215,13 +228,16 @@ impl<R: Resolve> App<R> {
         });
         let asker = Asker { namespace: subject.namespace, proven: subject.proven, pull_secrets: None };
         let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
-        let answers = pin::pin(&desk, &plans, deadline).await;
-        let mirrored = mirror::mirror(&desk, &plans, &answers, deadline).await;
-        let changes: Vec<Change> = plans
-            .iter()
-            .zip(answers.into_iter().zip(mirrored))
-            .map(|(plan, (answer, mirrored))| settle(plan, answer, mirrored, &self.config))
-            .collect();
+        let budget = Budget::until(deadline);
+        let answers = pin::pin(&desk, &plans, &budget).await;
+        let mirrored = mirror::mirror(&desk, &plans, &answers, &budget).await;
+        let relaxing = Relaxing::of(subject, &plans);
+        let changes: Vec<Change> = self.with_nodes(|index| {
+            let sight = Sight { index, now: Instant::now(), relaxing };
+            let answered = answers.into_iter().zip(mirrored);
+            let settled = |(plan, (answer, mirrored))| settle(plan, answer, mirrored, &self.config, sight);
+            plans.iter().zip(answered).map(settled).collect()
+        });
         let placement = self.place(subject, &changes);
         self.count(&changes, &placement);
         patch::patch(subject, scope.notes, &plans, changes, placement)

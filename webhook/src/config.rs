@@ -30,6 +30,8 @@ pub use registries::Registry;
 use section::{Findings, Section};
 use yaml::Value;
 
+use crate::image::Reference;
+
 /// Everything an administrator can say, with the defaults of the profile filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -91,6 +93,30 @@ impl Config {
         root.finish();
         config.registries.sort_by_key(Registry::specificity);
         config
+    }
+}
+
+impl Config {
+    /// The entry of `registries` that counts for `host`.
+    pub fn registry(&self, host: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.covers(host))
+    }
+
+    /// Whether `host` is the cluster's local registry, which people push to.
+    pub fn is_local_registry(&self, host: &str) -> bool {
+        self.registry(host).is_some_and(|registry| registry.local)
+    }
+
+    /// What happens to `image`, a name with a tag and a digest, where the tag means something else now.
+    ///
+    /// A tag that `pin.tags` does not call mutable always means the same: then there is nothing to ask.
+    pub fn repin(&self, image: &Reference) -> Repin {
+        if self.pin.repin == Repin::Off || image.digest().is_none() || !self.pin.covers(image) {
+            return Repin::Off;
+        }
+        let replaced =
+            self.pin.repin == Repin::Replace && (self.pin.repins(image) || self.is_local_registry(image.host()));
+        if replaced { Repin::Replace } else { Repin::Warn }
     }
 }
 

@@ -34,7 +34,7 @@ async fn every_field_that_names_an_image_is_pinned_with_its_spelling_kept() {
 
 #[tokio::test]
 async fn an_image_with_a_digest_stays_byte_for_byte_and_nobody_is_asked() {
-    let app = app("profile: dev");
+    let app = app("pin: {repin: 'off'}\nprofile: dev");
     for image in [format!("nginx:latest@sha256:{}", "7".repeat(64)), format!("reg.example/a@sha256:{}", "7".repeat(64))]
     {
         let response = ask(&app, Mode::Enforce, &review_of(&pod_of(&image, "IfNotPresent"))).await;

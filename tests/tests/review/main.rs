@@ -11,8 +11,11 @@
 
 mod admission;
 mod mirroring;
+mod outages;
 mod placing;
+mod policies;
 mod properties;
+mod repinning;
 
 use std::{
     sync::Arc,

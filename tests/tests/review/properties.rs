@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, sync::LazyLock};
 
+use berth::registry::Error;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -61,7 +62,7 @@ fn kind_of_operation(operation: &Value) -> String {
 }
 
 /// All that Berth ever writes into a Pod.
-const EVERY_KIND_OF_OPERATION: [&str; 20] = [
+const EVERY_KIND_OF_OPERATION: [&str; 22] = [
     "add /metadata/annotations",
     "add /metadata/annotations/berth.dev~1notes",
     "add /metadata/annotations/berth.dev~1original-images",
@@ -75,6 +76,8 @@ const EVERY_KIND_OF_OPERATION: [&str; 20] = [
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution",
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/*/matchExpressions/-",
     "add /spec/containers/*/imagePullPolicy",
+    "add /spec/imagePullSecrets",
+    "add /spec/imagePullSecrets/-",
     "add /spec/initContainers/*/imagePullPolicy",
     "add /spec/schedulingGates",
     "add /spec/schedulingGates/-",
@@ -93,9 +96,9 @@ fn busy(gates: bool) -> &'static App<Fake> {
     static APPS: LazyLock<[App<Fake>; 2]> = LazyLock::new(|| {
         let settings = |missing| {
             format!(
-                "pin: {{tags: [latest, 'v*']}}\n\
+                "pin: {{tags: [latest, 'v*'], pullPolicy: IfNotPresent, repin: replace, repinImages: ['reg.example:*']}}\n\
                  place: {{pullPolicy: IfNotPresent, local: [petstore], inferLocal: true, onMissing: {missing}}}\n\
-                 mirror: {{rules: [{{source: ghcr.io, mirror: harbor.local/ghcr}}]}}"
+                 mirror: {{rules: [{{source: ghcr.io, mirror: harbor.local/ghcr, pullSecret: harbor}}]}}"
             )
         };
         let apps = [app(&settings("admit")), app_with_controller(&settings("wait"))];
@@ -105,6 +108,12 @@ fn busy(gates: bool) -> &'static App<Fake> {
             }
             let digest = app.registry.push("ghcr.io/x/y:1");
             app.registry.put("harbor.local/ghcr/x/y:1", &digest);
+            // Down, and remembered: one build that nodes have, and one that they have not.
+            for (image, digit) in [("nginx:v9", "0"), ("reg.example:5000/down:v1", "1")] {
+                app.registry.fail(image, Error::Unreachable { host: "down".to_owned(), reason: "refused".to_owned() });
+                let digest = format!("sha256:{}", digit.repeat(64)).parse().unwrap();
+                app.registry.remember(image, &digest, Duration::from_secs(60));
+            }
         }
         apps
     });
@@ -112,7 +121,8 @@ fn busy(gates: bool) -> &'static App<Fake> {
 }
 
 fn any_image() -> impl Strategy<Value = String> {
-    let digest = format!("nginx:1@sha256:{}", "7".repeat(64));
+    let digest = |image: &str| format!("{image}@sha256:{}", "7".repeat(64));
+    let pinned = ["nginx:1", "nginx:latest", "reg.example:5000/a/b:v2", "gone:v1", "nginx:v9", "ghcr.io/x/y:1"];
     let known = [
         "nginx",
         "nginx:latest",
@@ -122,10 +132,12 @@ fn any_image() -> impl Strategy<Value = String> {
         "petstore:dev",
         "loaded:dev",
         "gone:v1",
+        "nginx:v9",
+        "reg.example:5000/down:v1",
     ];
     prop_oneof![
         8 => prop::sample::select(known.to_vec()).prop_map(str::to_owned),
-        1 => Just(digest),
+        2 => prop::sample::select(pinned.map(digest).to_vec()),
         1 => "[ -~]{1,20}",
     ]
 }
@@ -175,10 +187,17 @@ fn any_affinity() -> impl Strategy<Value = Value> {
 /// What a Pod may have besides images.
 fn any_rest() -> impl Strategy<Value = Value> {
     let gates = prop::sample::select(vec![json!(null), json!([]), json!([{"name": "example.com/other"}])]);
+    let secrets = prop::sample::select(vec![
+        json!(null),
+        json!([]),
+        json!([{"name": "other"}]),
+        json!([{"name": "harbor"}, {"name": "other", "unknown": [1]}]),
+    ]);
     let node = prop::option::weighted(0.1, Just("a"));
-    let parts = (any_affinity(), gates, node, any_json());
-    parts.prop_map(|(affinity, gates, node, unknown)| {
+    let parts = (any_affinity(), gates, secrets, node, any_json());
+    parts.prop_map(|(affinity, gates, secrets, node, unknown)| {
         let mut spec = json!({"affinity": affinity, "schedulingGates": gates, "unknown": unknown});
+        spec["imagePullSecrets"] = secrets;
         if let Some(node) = node {
             spec["nodeName"] = json!(node);
         }
@@ -229,6 +248,7 @@ fn without_ours(mut object: Value) -> Value {
     without(&mut spec["affinity"], &|item| item["key"] == "kubernetes.io/hostname");
     without(&mut spec["affinity"], &|item| item["weight"] == 100 && item.get("preference").is_none());
     without(&mut spec["schedulingGates"], &|item| item["name"] == "berth.dev/image-on-node");
+    without(&mut spec["imagePullSecrets"], &|item| *item == json!({"name": "harbor"}));
     for key in ["labels", "annotations"] {
         let texts = &mut object["metadata"][key];
         if let Some(texts) = texts.as_object_mut() {

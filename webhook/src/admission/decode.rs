@@ -215,6 +215,9 @@ pub struct Spec<'a> {
     /// Raw until a Pod is placed.
     #[serde(borrow, default)]
     pub tolerations: Option<&'a RawValue>,
+    /// Raw until one is added.
+    #[serde(borrow, default)]
+    pub image_pull_secrets: Option<&'a RawValue>,
     /// Raw until a Pod is placed.
     #[serde(borrow, default)]
     pub scheduling_gates: Option<&'a RawValue>,

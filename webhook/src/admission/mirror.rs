@@ -1,75 +1,90 @@
 //! **mirror** — which mirror has the image. The waiting for mirrors is here.
 
-use std::time::Instant;
+mod stop;
 
+use std::time::{Duration, Instant};
+
+use self::stop::{Failure, Stop};
 use super::{
     Desk, Plan,
-    pin::{Answer, each_once, share},
+    budget::{Budget, share},
+    pin::{Answer, each_once},
 };
 use crate::{
-    config::{Fallback, Mirror, Resolve as ResolveAt, Rule},
+    config::{Config, Fallback, Repin, Resolve as ResolveAt},
     image::{Digest, Reference},
-    registry::{self, Candidates, Question, Resolve, Role},
+    registry::{self, Resolve},
 };
 
 /// The mirrors that may replace one image's source, in the order in which they are asked.
 #[derive(Debug, Default)]
 pub struct Detour<'a> {
-    /// Each rule with the name that the image has at its mirror.
-    stops: Vec<(&'a Rule, Reference)>,
+    stops: Vec<Stop<'a>>,
 }
 
 /// What the mirrors said about one image.
 #[derive(Clone, Debug, Default)]
 pub struct Mirrored {
-    /// The image at the mirror that has it, and the digest that was checked there.
-    pub found: Option<(Reference, Digest)>,
+    /// The first mirror that has the image.
+    pub found: Option<Found>,
+    /// Where none has it now: the first that had it when it could be asked for the last time, which is how long ago, and
+    /// why it cannot be asked now. Only where mirrors say what tags mean.
+    pub remembered: Option<(Found, Duration, registry::Error)>,
     /// Why the mirrors asked before it, or all, do not serve.
     pub failures: Vec<registry::Error>,
     /// No mirror has it, and a rule forbids the source.
     pub denied: bool,
 }
 
+/// An image at a mirror.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its name there, with the tag that it had.
+    pub image: Reference,
+    /// What the mirror was asked for, and has.
+    pub digest: Digest,
+    /// What its tag means there now, where that is another build and people are only told.
+    pub newer: Option<Digest>,
+    /// What nodes need to pull it.
+    pub pull_secret: Option<String>,
+}
+
 /// Asks the mirrors of all images together; `answers` is what the sources said.
 pub async fn mirror<R: Resolve>(
     desk: &Desk<'_, R>,
     plans: &[Plan<'_>],
-    answers: &[Answer],
-    deadline: Instant,
+    answers: &[Option<Answer>],
+    budget: &Budget,
 ) -> Vec<Option<Mirrored>> {
+    let until = budget.mirrors();
     let questions = plans.iter().zip(answers).map(|(plan, answer)| {
         let image = plan.image()?;
-        let source = answer.as_ref().and_then(|answer| answer.as_ref().ok());
-        let digest = image.digest().or(source);
-        (plan.asks() && plan.detour.asks_mirror()).then_some((image, (&plan.detour, digest)))
+        (plan.asks() && plan.detour.asks_mirror()).then(|| (image, Wish::of(plan, image, answer.as_ref())))
     });
-    each_once(questions, |_, (detour, digest)| detour.walk(desk, digest, deadline)).await
+    each_once(questions, async |_, wish| wish.walk(desk, until).await).await
 }
 
 impl<'a> Detour<'a> {
-    /// The rules that are about `image`, most specific first.
+    /// The rules that are about `image`, most specific first; none are about the cluster's local registry.
     ///
     /// Where a rule resolves at its mirror the source is never asked, and no wider rule leads back to it:
     /// whoever owns the name at the source must not win.
-    pub fn of(image: &Reference, config: &'a Mirror) -> Self {
-        if config.rules.is_empty() {
+    pub fn of(image: &Reference, config: &'a Config) -> Self {
+        if config.mirror.rules.is_empty() || config.is_local_registry(image.host()) {
             return Self::default();
         }
         let repository = image.repository();
-        let matching = config.rules.iter().filter_map(|rule| {
-            let name = rule.rewrite(&repository)?;
-            Some((rule, image.renamed(&name).ok()?))
-        });
-        let mut stops: Vec<_> = matching.collect();
-        if stops.iter().any(|(rule, _)| rule.resolve == ResolveAt::Mirror) {
-            stops.retain(|(rule, _)| rule.resolve == ResolveAt::Mirror);
+        let mut stops: Vec<_> =
+            config.mirror.rules.iter().filter_map(|rule| Stop::of(rule, image, &repository)).collect();
+        if stops.iter().any(|stop| stop.rule.resolve == ResolveAt::Mirror) {
+            stops.retain(|stop| stop.rule.resolve == ResolveAt::Mirror);
         }
         Self { stops }
     }
 
     /// Whether the source may say what the tag means.
     pub fn asks_source(&self) -> bool {
-        self.stops.iter().all(|(rule, _)| rule.resolve == ResolveAt::Source)
+        self.stops.iter().all(|stop| stop.rule.resolve == ResolveAt::Source)
     }
 
     /// Whether a mirror is to be asked.
@@ -77,34 +92,71 @@ impl<'a> Detour<'a> {
         !self.stops.is_empty()
     }
 
-    /// Asks one mirror after the other: for `digest` where it is known, else (`resolve: mirror`) for the tag.
-    async fn walk<R: Resolve>(&self, desk: &Desk<'_, R>, digest: Option<&Digest>, deadline: Instant) -> Mirrored {
+    /// The image's name at the first mirror.
+    pub fn first(&self) -> Option<&str> {
+        self.stops.first().map(|stop| stop.image.name())
+    }
+}
+
+/// What the mirrors of one image are asked for.
+#[derive(Clone, Copy, Debug)]
+struct Wish<'a> {
+    detour: &'a Detour<'a>,
+    /// None where nobody has said one: then (`resolve: mirror`) the mirror says what the tag means.
+    digest: Option<&'a Digest>,
+    /// The digest that the image has, where another one is wished for.
+    old: Option<&'a Digest>,
+    repin: Repin,
+}
+
+impl<'a> Wish<'a> {
+    fn of(plan: &'a Plan<'a>, image: &'a Reference, answer: Option<&'a Answer>) -> Self {
+        let repin = plan.facts.map_or(Repin::Off, |facts| facts.repin);
+        let own = image.digest();
+        let meant = match own {
+            None => answer.and_then(Answer::digest),
+            // Memory may be older than what is written.
+            Some(_) if repin == Repin::Replace => answer.and_then(|answer| answer.now.as_ref().ok()),
+            Some(_) => None,
+        };
+        let old = own.filter(|own| meant.is_some_and(|meant| meant != *own));
+        Self { detour: &plan.detour, digest: meant.or(own), old, repin }
+    }
+
+    /// What a mirror has is not lost by a wish for something newer, where there is no way back to the source.
+    async fn walk<R: Resolve>(self, desk: &Desk<'_, R>, until: Instant) -> Mirrored {
+        let mirrored = self.ask(desk, until).await;
+        if mirrored.denied && self.old.is_some() {
+            return Self { digest: self.old, old: None, ..self }.ask(desk, until).await;
+        }
+        mirrored
+    }
+
+    /// Asks one mirror after the other.
+    async fn ask<R: Resolve>(self, desk: &Desk<'_, R>, until: Instant) -> Mirrored {
         let mut mirrored = Mirrored::default();
-        let mut left = u32::try_from(self.stops.len()).unwrap_or(u32::MAX);
-        for (rule, image) in &self.stops {
-            let until = share(deadline, left);
+        let mut left = u32::try_from(self.detour.stops.len()).unwrap_or(u32::MAX);
+        for stop in &self.detour.stops {
+            let asked = stop.ask(desk, self.digest, self.repin, share(until, left)).await;
             left = left.saturating_sub(1);
-            let asked = match (digest, rule.resolve) {
-                (Some(digest), _) => image.pinned(digest, false),
-                (None, ResolveAt::Mirror) => image.clone(),
-                (None, ResolveAt::Source) => continue, // nobody said what to ask for
-            };
-            // A node without secrets asks without credentials, and it is the node that pulls.
-            let candidates = if rule.pull_secret.is_some() || rule.nodes_have_credentials {
-                desk.keychain.candidates(&asked, &desk.asker)
-            } else {
-                Candidates::anonymous()
-            };
-            let question = Question { image: &asked, candidates: &candidates, role: Role::Mirror };
-            match desk.registry.resolve(&question, until).await {
-                Ok(digest) => {
-                    mirrored.found = Some((image.clone(), digest));
+            match asked {
+                None => {} // nobody said what to ask for
+                Some(Ok(found)) => {
+                    mirrored.found = Some(found);
                     return mirrored;
                 }
-                Err(error) => mirrored.failures.push(error),
+                Some(Err(Failure { error, last_known })) => {
+                    if let (None, Some(known)) = (&mirrored.remembered, last_known) {
+                        mirrored.remembered = Some((stop.found(known.digest), known.age, error.clone()));
+                    }
+                    mirrored.failures.push(error);
+                }
             }
         }
-        mirrored.denied = self.stops.iter().any(|(rule, _)| rule.fallback == Fallback::Deny);
+        mirrored.denied = self.detour.stops.iter().any(|stop| stop.rule.fallback == Fallback::Deny);
         mirrored
     }
 }
+
+#[cfg(test)]
+mod tests;

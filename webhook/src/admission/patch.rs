@@ -5,6 +5,7 @@
 
 pub mod affinity;
 mod metadata;
+mod pull_secrets;
 
 use std::fmt::{self, Write as _};
 
@@ -12,8 +13,10 @@ use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use jsonptr::PointerBuf;
 use serde_json::Value;
 
-use self::metadata::Metadata;
+pub(super) use self::metadata::TRACES;
+use self::{metadata::Metadata, pull_secrets::PullSecrets};
 use super::{Moment, Plan, Subject, Verdict, note::Note, place::Placement, settle::Change};
+use crate::telemetry::outcome;
 
 /// Assembles what was decided: operations, notes, a refusal.
 pub fn patch(
@@ -24,10 +27,11 @@ pub fn patch(
     placement: Placement,
 ) -> Verdict {
     let mut verdict = Verdict { notes, ..Verdict::default() };
-    let mut metadata = Metadata::default();
+    let (mut metadata, mut secrets) = (Metadata::default(), PullSecrets::default());
     for (plan, change) in plans.iter().zip(changes) {
-        verdict.change(plan, change, &mut metadata);
+        verdict.change(plan, change, &mut metadata, &mut secrets);
     }
+    verdict.notes.extend(secrets.write(subject, &mut verdict.patch.0));
     if subject.moment == Moment::Create {
         verdict.patch.0.extend(affinity::operations(subject.pod, &placement));
         if let Some(label) = affinity::label(&placement) {
@@ -50,12 +54,24 @@ pub fn patch(
 }
 
 impl Verdict {
-    fn change<'a>(&mut self, plan: &'a Plan<'_>, change: Change, metadata: &mut Metadata<'a>) {
+    fn change<'a>(
+        &mut self,
+        plan: &'a Plan<'_>,
+        change: Change,
+        metadata: &mut Metadata<'a>,
+        secrets: &mut PullSecrets,
+    ) {
         let slot = &plan.slot;
         if let Some(image) = change.image {
             metadata.replaced(slot.name, slot.image);
-            self.done(format_args!("{}: {} -> {image}", slot.name, slot.image));
+            let from_memory = change.pin == Some(outcome::Pin::LastKnownGood);
+            let mark = if from_memory { " (last known good)" } else { "" };
+            self.done(format_args!("{}: {} -> {image}{mark}", slot.name, slot.image));
             self.patch.0.push(replace(slot.field.image_pointer(), Value::String(image.into_string())));
+        }
+        if let Some(secret) = change.pull_secret {
+            self.done(format_args!("{}: needs pull secret {secret}", slot.name));
+            secrets.need(secret);
         }
         if let Some(policy) = change.policy {
             self.done(format_args!("{}: imagePullPolicy {} -> {policy}", slot.name, slot.policy));

@@ -4,31 +4,52 @@ use std::{collections::HashMap, time::Instant};
 
 use futures::future::join_all;
 
-use super::{Desk, Plan};
+use super::{Desk, Plan, budget::Budget};
 use crate::{
     image::{Digest, Reference},
-    registry::{Error, Question, Resolve},
+    registry::{Error, LastKnown, Question, Resolve},
 };
 
-/// What a source said; none where it was not asked.
-pub type Answer = Option<Result<Digest, Error>>;
+/// What a registry said to one question.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What it said now.
+    pub now: Result<Digest, Error>,
+    /// What it said when it could be asked for the last time; only where it cannot be asked now.
+    pub last_known: Option<LastKnown>,
+}
+
+impl Answer {
+    /// The digest that it gave, now or then.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.now.as_ref().ok().or(self.last_known.as_ref().map(|known| &known.digest))
+    }
+}
 
 /// Asks the sources of all images together, each reference once: one digest per reference per Pod.
 ///
-/// Where mirrors are to be asked afterwards, half of the time is left for them.
-pub async fn pin<R: Resolve>(desk: &Desk<'_, R>, plans: &[Plan<'_>], deadline: Instant) -> Vec<Answer> {
-    let asked = |plan: &Plan<'_>| plan.asks() && plan.detour.asks_source();
-    let mirrors_follow = plans.iter().any(|plan| asked(plan) && plan.detour.asks_mirror());
-    let until = if mirrors_follow { share(deadline, 2) } else { deadline };
-    let questions = plans.iter().map(|plan| {
-        let image = plan.image()?;
-        (asked(plan) && image.digest().is_none()).then_some((image, ()))
-    });
+/// The answer is none where the source was not asked.
+pub async fn pin<R: Resolve>(desk: &Desk<'_, R>, plans: &[Plan<'_>], budget: &Budget) -> Vec<Option<Answer>> {
+    let asked = |plan: &Plan<'_>| plan.source_question().is_some();
+    let until = budget.sources(plans.iter().any(|plan| asked(plan) && plan.detour.asks_mirror()));
+    let questions = plans.iter().map(|plan| Some((plan.source_question()?, ())));
     each_once(questions, async |image, ()| {
         let candidates = desk.keychain.candidates(image, &desk.asker);
-        desk.registry.resolve(&Question::new(image, &candidates), until).await
+        desk.ask(&Question::new(image, &candidates), until).await
     })
     .await
+}
+
+impl<R: Resolve> Desk<'_, R> {
+    /// Asks, and where the registry cannot be asked looks up what it said before.
+    ///
+    /// A registry that says no, or something that cannot be trusted, is not served from memory: it is there.
+    pub(super) async fn ask(&self, question: &Question<'_>, until: Instant) -> Answer {
+        let now = self.registry.resolve(question, until).await;
+        let outage = now.as_ref().is_err_and(Error::is_outage);
+        let last_known = if outage { self.registry.last_known(question) } else { None };
+        Answer { now, last_known }
+    }
 }
 
 /// Calls `ask` once for each different image, and hands its answer to every plan that has that image.
@@ -58,12 +79,6 @@ where
         answers.extend(join_all(different.by_ref().take(AT_ONCE)).await);
     }
     places.into_iter().map(|place| answers.get(place?).cloned()).collect()
-}
-
-/// When the first of `parts` equal shares of the time until `deadline` is over.
-pub(super) fn share(deadline: Instant, parts: u32) -> Instant {
-    let now = Instant::now();
-    now + deadline.saturating_duration_since(now) / parts.max(1)
 }
 
 /// Questions of one Pod under way at the same time: few Pods have more images, and a forged one gains nothing.

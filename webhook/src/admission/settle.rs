@@ -1,17 +1,24 @@
 //! What one image becomes, once all questions are answered.
 
+mod aged;
+mod mirrored;
+
+use std::time::Instant;
+
 use super::{
     Plan,
     mirror::Mirrored,
     note::Note,
     pin::Answer,
     place::Wanted,
+    relax::Relaxing,
     select::PullPolicy,
     verb::{Facts, Verb, verb},
 };
 use crate::{
-    config::{Config, OnFailure},
-    image::Reference,
+    config::{Config, OnFailure, PullPolicyChange, Repin},
+    image::{Digest, Reference},
+    nodes::Index,
     registry::{self, Word},
     telemetry::outcome,
 };
@@ -23,6 +30,8 @@ pub struct Change {
     pub image: Option<Reference>,
     /// The pull policy to write, where it is another one.
     pub policy: Option<PullPolicy>,
+    /// The pull secret that the Pod needs for the image to write.
+    pub pull_secret: Option<String>,
     /// The image decides where the Pod can run.
     pub wanted: Option<Wanted>,
     /// What people should know.
@@ -35,10 +44,33 @@ pub struct Change {
     pub mirror: Option<outcome::Mirror>,
 }
 
+/// What is known besides the image and the answers about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// What the nodes list; none without a cluster, or before its first news.
+    pub index: Option<&'a Index>,
+    /// When the decision is made, against `place.maxStale`.
+    pub now: Instant,
+    /// How far `Always` may become `IfNotPresent` in this Pod.
+    pub relaxing: Relaxing,
+}
+
 /// Decides what the image of `plan` becomes; `answer` is the source's, `mirrored` the mirrors'.
-pub fn settle(plan: &Plan<'_>, answer: Answer, mirrored: Option<Mirrored>, config: &Config) -> Change {
+pub fn settle(
+    plan: &Plan<'_>,
+    answer: Option<Answer>,
+    mirrored: Option<Mirrored>,
+    config: &Config,
+    sight: Sight<'_>,
+) -> Change {
     let mut change = match (&plan.slot.reference, &plan.facts) {
-        (Ok(image), Some(facts)) => Case { plan, image, facts, config }.settle(answer, mirrored),
+        (Ok(image), Some(facts)) => {
+            let case = Case { plan, image, facts, config, sight };
+            match mirrored {
+                Some(mirrored) => case.by_mirrors(answer, mirrored),
+                None => case.by_source(answer),
+            }
+        }
         (Err(error), _) => Change::noted(Note::attention(format!("{error}; left as it is"))),
         (Ok(_), None) => Change::default(),
     };
@@ -57,34 +89,16 @@ struct Case<'a> {
     image: &'a Reference,
     facts: &'a Facts,
     config: &'a Config,
+    sight: Sight<'a>,
 }
 
 impl Case<'_> {
-    fn settle(&self, answer: Answer, mirrored: Option<Mirrored>) -> Change {
-        let Some(mirrored) = mirrored else { return self.by_source(answer) };
-        if let Some((at_mirror, digest)) = mirrored.found {
-            let image = self.differing(at_mirror.pinned(&digest, self.config.pin.keep_tag));
-            return Change { image, mirror: Some(outcome::Mirror::Mirrored), ..Change::default() };
-        }
-        if mirrored.denied {
-            let asked = mirrored.failures.into_iter().chain(answer.and_then(Result::err));
-            return self.unmirrored(&asked.collect::<Vec<_>>());
-        }
-        let notes: Vec<_> = mirrored.failures.iter().map(|why| Note::info(format!("not mirrored: {why}"))).collect();
-        let last = mirrored.failures.into_iter().last().map(Err);
-        let mut change = if self.facts.pinnable() { self.by_source(answer.or(last)) } else { Change::default() };
-        change.mirror = Some(outcome::Mirror::Source);
-        change.notes.splice(0..0, notes);
-        change
-    }
-
     /// No mirror decides: what the source said.
-    fn by_source(&self, answer: Answer) -> Change {
-        let word = match &answer {
-            Some(Ok(_)) => Some(Word::Has),
-            Some(Err(error)) => Some(error.word()),
-            None => None,
-        };
+    fn by_source(&self, answer: Option<Answer>) -> Change {
+        let word = answer.as_ref().map(|answer| match &answer.now {
+            Ok(_) => Word::Has,
+            Err(error) => error.word(),
+        });
         let verb = if self.plan.asks() { verb(self.facts, word, &self.config.place) } else { self.plan.verb };
         let mut change = self.by_verb(verb, answer);
         if self.facts.claimed() && word == Some(Word::Has) {
@@ -96,22 +110,29 @@ impl Case<'_> {
         change
     }
 
-    fn by_verb(&self, verb: Verb, answer: Answer) -> Change {
+    fn by_verb(&self, verb: Verb, answer: Option<Answer>) -> Change {
         let policy = self.plan.slot.policy;
         match (verb, answer) {
-            (Verb::Pin, Some(Ok(digest))) => {
-                let image = self.differing(self.image.pinned(&digest, self.config.pin.keep_tag));
-                Change { image, pin: Some(outcome::Pin::Pinned), ..Change::default() }
+            (Verb::Pin, Some(Answer { now: Ok(digest), .. })) => {
+                let image = self.image.pinned(&digest, self.config.pin.keep_tag);
+                Change { pin: Some(outcome::Pin::Pinned), ..self.written(image) }
             }
-            (Verb::Unpinned { prefer }, answer) => Change {
-                wanted: prefer.then(|| self.wanted(policy, false)),
-                ..self.unpinned(answer.and_then(Result::err).as_ref())
-            },
-            (Verb::Place { relax: true }, _) => Change {
+            (Verb::Compare, Some(Answer { now: Ok(digest), .. })) => self.compared(&digest),
+            (Verb::Unpinned { prefer }, answer) => {
+                let aged = answer.as_ref().and_then(|answer| self.aged(self.image, answer));
+                aged.unwrap_or_else(|| Change {
+                    wanted: prefer.then(|| self.wanted(policy, false)),
+                    ..self.unpinned(answer.and_then(|answer| answer.now.err()).as_ref())
+                })
+            }
+            (Verb::Place { relax: true }, _) if self.sight.relaxing != Relaxing::Never => Change {
                 policy: Some(PullPolicy::IfNotPresent),
                 wanted: Some(self.wanted(PullPolicy::IfNotPresent, true)),
-                ..Change::default()
+                ..Change::noted(Note::info("no registry has it: imagePullPolicy became IfNotPresent"))
             },
+            (Verb::Place { relax: true }, _) => Change::noted(Note::attention(
+                "no registry has it, and the API server sets imagePullPolicy: Always: it cannot start",
+            )),
             (Verb::Place { relax: false }, _) => {
                 Change { wanted: Some(self.wanted(policy, true)), ..Change::default() }
             }
@@ -119,12 +140,38 @@ impl Case<'_> {
             (Verb::WillFail, _) => Change::noted(Note::attention(
                 "no registry has it, and the kubelet asks one at each start: set imagePullPolicy: IfNotPresent",
             )),
-            (Verb::Ask | Verb::Leave | Verb::Pin, _) => {
+            (Verb::Ask | Verb::Leave | Verb::Pin | Verb::Compare, _) => {
                 let digest = self.facts.digest;
                 let pin = if digest { outcome::Pin::AlreadyPinned } else { outcome::Pin::NotCovered };
                 Change { pin: Some(pin), ..Change::default() }
             }
         }
+    }
+
+    /// Its tag means `digest` now: is that the one that it has?
+    fn compared(&self, digest: &Digest) -> Change {
+        if self.image.digest() == Some(digest) {
+            return Change { pin: Some(outcome::Pin::AlreadyPinned), ..Change::default() };
+        }
+        if self.facts.repin == Repin::Replace {
+            return self.repinned(Change::writing(self.image.pinned(digest, self.config.pin.keep_tag)));
+        }
+        self.outdated(Change::default(), digest)
+    }
+
+    /// `change` replaces the digest.
+    fn repinned(&self, mut change: Change) -> Change {
+        let tag = self.image.tag().unwrap_or_default();
+        change.notes.push(Note::info(format!("re-pinned: {tag} means another build now")));
+        Change { pin: Some(outcome::Pin::Repinned), ..change }
+    }
+
+    /// `change` leaves the digest, although the tag means `newer`.
+    fn outdated(&self, mut change: Change, newer: &Digest) -> Change {
+        let tag = self.image.tag().unwrap_or_default();
+        let newer: String = newer.as_str().chars().take(SHORT_DIGEST).collect();
+        change.notes.push(Note::info(format!("outdated: {tag} means {newer}… now (pin.repin is warn here)")));
+        Change { pin: Some(outcome::Pin::Outdated), ..change }
     }
 
     fn unpinned(&self, failure: Option<&registry::Error>) -> Change {
@@ -142,18 +189,19 @@ impl Case<'_> {
         }
     }
 
-    fn unmirrored(&self, failures: &[registry::Error]) -> Change {
-        let why: Vec<_> = failures.iter().map(ToString::to_string).collect();
-        let denied = format!("no mirror has image {}: {} (the rule's fallback is deny)", self.image, why.join("; "));
-        Change { denied: Some(denied), mirror: Some(outcome::Mirror::Denied), ..Change::default() }
-    }
-
     fn wanted(&self, policy: PullPolicy, required: bool) -> Wanted {
         Wanted { about: self.plan.slot.name.to_owned(), image: self.image.clone(), policy, required }
     }
 
-    fn differing(&self, image: Reference) -> Option<Reference> {
-        (image != *self.image).then_some(image)
+    /// `image` is written with a digest that was asked for just now. Where it had none, it need not be asked for again at
+    /// each start: a digest never changes.
+    fn written(&self, image: Reference) -> Change {
+        let asks_for_nothing = !self.facts.digest && self.facts.policy == PullPolicy::Always;
+        let relaxes =
+            self.config.pin.pull_policy == PullPolicyChange::IfNotPresent && self.sight.relaxing == Relaxing::Freely;
+        let policy = (asks_for_nothing && relaxes).then_some(PullPolicy::IfNotPresent);
+        let image = (image != *self.image).then_some(image);
+        Change { image, policy, ..Change::default() }
     }
 }
 
@@ -161,4 +209,11 @@ impl Change {
     fn noted(note: Note) -> Self {
         Self { notes: vec![note], ..Self::default() }
     }
+
+    fn writing(image: Reference) -> Self {
+        Self { image: Some(image), ..Self::default() }
+    }
 }
+
+/// Characters of a digest that people compare: `sha256:` and twelve digits.
+const SHORT_DIGEST: usize = 19;

@@ -8,7 +8,7 @@ use super::{
     select::{PullPolicy, Slot},
 };
 use crate::{
-    config::{Config, Place, PullPolicyChange, Steps},
+    config::{Config, Place, PullPolicyChange, Repin, Steps},
     image::Reference,
     nodes::{Evidence, Index},
     registry::Word,
@@ -31,6 +31,8 @@ pub struct Facts {
     pub digest: bool,
     /// Its tag matches `pin.tags`.
     pub mutable: bool,
+    /// What happens to its digest where its tag means another one.
+    pub repin: Repin,
     /// What the nodes' lists say about its origin.
     pub evidence: Evidence,
     /// The steps that nobody has switched off.
@@ -46,6 +48,8 @@ pub enum Verb {
     Leave,
     /// The digest is written, and the mirror that has it.
     Pin,
+    /// Its own digest is compared with the registry's.
+    Compare,
     /// It should have been pinned or mirrored, and no registry gave a digest.
     Unpinned {
         /// Nodes hold an import of this name: they are preferred, where the Pod is admitted.
@@ -73,6 +77,10 @@ pub fn verb(facts: &Facts, word: Option<Word>, config: &Place) -> Verb {
     if facts.policy == PullPolicy::Never || facts.local {
         return if facts.steps.place { unpullable(facts.policy, config) } else { Verb::Leave };
     }
+    // A digest says what is meant: whatever else is asked can only improve on it.
+    if facts.digest {
+        return digested(facts, word);
+    }
     let pinnable = facts.pinnable();
     // 2. An explicit mirror rule or registry: as configured, whatever nodes list.
     let mirrored = facts.mirrored && facts.steps.mirror;
@@ -92,6 +100,15 @@ pub fn verb(facts: &Facts, word: Option<Word>, config: &Place) -> Verb {
     }
     // 4. Otherwise: pinned when the tag is mutable.
     if pinnable { pinned(word, false) } else { Verb::Leave }
+}
+
+/// Asked for where a mirror may have it, or where its tag may mean another build by now.
+fn digested(facts: &Facts, word: Option<Word>) -> Verb {
+    match word {
+        None if facts.repin != Repin::Off || (facts.mirrored && facts.steps.mirror) => Verb::Ask,
+        Some(Word::Has) if facts.repin != Repin::Off => Verb::Compare,
+        None | Some(Word::Has | Word::Missing | Word::Silent) => Verb::Leave,
+    }
 }
 
 /// Written with the registry's digest, once it has given one.
@@ -127,9 +144,10 @@ impl Facts {
             ignored: config.pin.ignores(image),
             local: NEVER_ASKED.contains(&image.host()) || config.place.is_local(image),
             mirrored: detour.asks_mirror(),
-            registered: config.registries.iter().any(|registry| registry.covers(image.host())),
+            registered: config.registry(image.host()).is_some(),
             digest: image.digest().is_some(),
             mutable: config.pin.covers(image),
+            repin: if steps.pin { config.repin(image) } else { Repin::Off },
             evidence: index.map_or(Evidence::Unlisted, |index| index.evidence(image)),
             steps,
         }

@@ -70,6 +70,12 @@ impl Pin {
         let repository = image.repository();
         self.ignore.iter().any(|pattern| pattern.matches(&repository))
     }
+
+    /// Whether `image` is named by [`repin_images`](Self::repin_images).
+    pub(super) fn repins(&self, image: &Reference) -> bool {
+        let repository = image.repository();
+        self.repin_images.iter().any(|pattern| pattern.matches(&repository))
+    }
 }
 
 /// What happens to a Pod when a digest cannot be had.

@@ -104,6 +104,11 @@ impl Reference {
         Self::assemble(self.name(), self.path, self.tag().filter(|_| keep_tag), Some(digest.clone()))
     }
 
+    /// The same name and tag without a digest; none where no tag is written.
+    pub fn by_tag(&self) -> Option<Self> {
+        Some(Self::assemble(self.name(), self.path, Some(self.tag()?), None))
+    }
+
     /// The same tag and digest under another name (`host/path`).
     ///
     /// # Errors

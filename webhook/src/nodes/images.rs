@@ -29,6 +29,8 @@ pub(super) struct Images {
     names: Interner<str, Name>,
     /// Each with the number of its digests in entries.
     repositories: Interner<str, u32>,
+    /// Hosts that something came from by a pull, each held by every such digest in an entry.
+    pulled: Interner<str, ()>,
 }
 
 /// The names of one image on a node, by number, in ascending order.
@@ -68,6 +70,11 @@ impl Images {
         let name = self.names.value(name);
         let pulled = *self.repositories.value(name.repository) > 0;
         if name.imports > 0 && !pulled { Evidence::Local } else { Evidence::Listed }
+    }
+
+    /// Whether some entry has a digest of a repository at `host`. Costs the same for any number of nodes.
+    pub(super) fn has_pulled_from(&self, host: &str) -> bool {
+        self.pulled.find(host).is_some()
     }
 
     /// The entries that have `image`.
@@ -148,6 +155,9 @@ impl Images {
             known.entries.push(number);
             known.imports += u32::from(import);
             *self.repositories.value_mut(known.repository) += u32::from(known.digest);
+            if let Some(host) = pulled_from(known, &self.repositories) {
+                self.pulled.hold(host, || ());
+            }
         }
     }
 
@@ -158,6 +168,10 @@ impl Images {
             known.entries.retain(|other| *other != number);
             known.imports -= u32::from(import);
             *self.repositories.value_mut(known.repository) -= u32::from(known.digest);
+            let host = pulled_from(known, &self.repositories).and_then(|host| self.pulled.find(host));
+            if let Some(host) = host {
+                self.pulled.release(host);
+            }
         }
     }
 
@@ -170,10 +184,10 @@ impl Images {
         entry.tells && !name.digest && !entry.names.iter().any(pulled)
     }
 
-    /// How many entries, names and repositories are kept.
+    /// How many entries, names, repositories and hosts are kept.
     #[cfg(test)]
-    pub(super) fn sizes(&self) -> [usize; 3] {
-        [self.entries.len(), self.names.len(), self.repositories.len()]
+    pub(super) fn sizes(&self) -> [usize; 4] {
+        [self.entries.len(), self.names.len(), self.repositories.len(), self.pulled.len()]
     }
 }
 
@@ -203,6 +217,13 @@ impl Full {
     fn repository(&self) -> &str {
         self.text.get(..self.end).unwrap_or_default()
     }
+}
+
+/// The host that `name` was pulled from; none where it shows no pull.
+fn pulled_from<'a>(name: &Name, repositories: &'a Interner<str, u32>) -> Option<&'a str> {
+    let repository: &str = repositories.key(name.repository);
+    let host = repository.split('/').next()?;
+    (name.digest && !made_up_by_import(repository)).then_some(host)
 }
 
 /// Whether `repository` is one that `ctr images import --digests` makes up: `docker.io/library/import-2026-11-21`.

@@ -83,6 +83,12 @@ impl Index {
         self.images.evidence(image)
     }
 
+    /// Whether some node lists an image by a digest at `host` (`docker.io`, `harbor.local`): so it could pull from there.
+    /// Costs the same for any number of nodes.
+    pub fn has_pulled_from(&self, host: &str) -> bool {
+        self.images.has_pulled_from(host)
+    }
+
     /// The nodes that list `image`: by its digest if it has one, else by its tag. Costs by their number.
     pub fn listed(&self, image: &Reference) -> impl Iterator<Item = (NodeView<'_>, Listing)> {
         Listed::new(self, self.images.holders(image))
@@ -239,10 +245,10 @@ impl Index {
 
 #[cfg(test)]
 impl Index {
-    /// How many nodes, entries, names, repositories and texts are kept.
-    fn sizes(&self) -> [usize; 5] {
-        let [entries, names, repositories] = self.images.sizes();
-        [self.nodes.len(), entries, names, repositories, self.texts.len()]
+    /// How many nodes, entries, names, repositories, hosts and texts are kept.
+    fn sizes(&self) -> [usize; 6] {
+        let [entries, names, repositories, hosts] = self.images.sizes();
+        [self.nodes.len(), entries, names, repositories, hosts, self.texts.len()]
     }
 }
 

@@ -1,7 +1,8 @@
 //! A registry in memory, for tests of everything above it: images, delays, failures, and a count of the questions.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    future::pending,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::time;
 
-use super::{Error, Question, Resolve};
+use super::{Error, LastKnown, Question, Resolve};
 use crate::image::{Digest, Reference};
 
 /// A registry of any host that knows the images pushed to it.
@@ -28,6 +29,10 @@ struct World {
     /// By what a registry is asked for: `docker.io/library/nginx:1`, `…@sha256:…`.
     images: HashMap<String, Digest>,
     failures: HashMap<String, Error>,
+    /// Targets that are never answered.
+    silent: HashSet<String>,
+    /// What was said before, and how long ago.
+    memory: HashMap<String, LastKnown>,
     down: Option<Error>,
     delay: Duration,
     asked: Vec<String>,
@@ -78,6 +83,23 @@ impl Fake {
         self.with(|world| world.failures.insert(parsed(image).target().into_owned(), error));
     }
 
+    /// Never answers a question about `image`, a tag or a digest, from now on.
+    ///
+    /// # Panics
+    /// If `image` is not an image.
+    pub fn black_hole(&self, image: &str) {
+        self.with(|world| world.silent.insert(parsed(image).target().into_owned()));
+    }
+
+    /// Remembers that `image`, a tag, was `digest` so long ago.
+    ///
+    /// # Panics
+    /// If `image` is not an image.
+    pub fn remember(&self, image: &str, digest: &Digest, age: Duration) {
+        let known = LastKnown { digest: digest.clone(), age };
+        self.with(|world| world.memory.insert(parsed(image).target().into_owned(), known));
+    }
+
     /// Fails every question from now on, or no more.
     pub fn down(&self, error: Option<Error>) {
         self.with(|world| world.down = error);
@@ -106,6 +128,9 @@ impl Fake {
         let target = image.target();
         let half = self.with(|world| world.delay) / 2;
         pause(half).await;
+        if self.with(|world| world.silent.contains(&*target)) {
+            pending::<()>().await;
+        }
         let answer = self.with(|world| match world.down.as_ref().or_else(|| world.failures.get(&*target)) {
             Some(error) => Err(error.clone()),
             None => world.images.get(&*target).cloned().ok_or_else(|| Error::not_found(image)),
@@ -126,6 +151,10 @@ impl Resolve for Fake {
             return timed_out();
         }
         time::timeout(limit, self.answer(image)).await.unwrap_or_else(|_| timed_out())
+    }
+
+    fn last_known(&self, question: &Question<'_>) -> Option<LastKnown> {
+        self.with(|world| world.memory.get(&*question.image.target()).cloned())
     }
 }
 

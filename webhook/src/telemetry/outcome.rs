@@ -41,8 +41,14 @@ words! {
     Pin {
         /// The tag became a digest.
         Pinned = "pinned",
+        /// The tag became the digest that the registry gave the last time it could be asked.
+        LastKnownGood = "last_known_good",
         /// It had a digest.
         AlreadyPinned = "already_pinned",
+        /// It had a digest, and got the one that its tag means now.
+        Repinned = "repinned",
+        /// It had a digest and kept it, although its tag means another one now.
+        Outdated = "outdated",
         /// The tag is not mutable, or the name is ignored.
         NotCovered = "not_covered",
         /// The registry gave no digest, and the image stayed as it was.

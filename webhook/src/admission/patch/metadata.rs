@@ -26,6 +26,9 @@ pub(super) const ORIGINAL_IMAGES: &str = "berth.dev/original-images";
 /// A person should look at this Pod.
 pub(super) const ATTENTION: &str = "berth.dev/attention";
 
+/// What shows that Berth has changed a Pod before, or had something to say about it.
+pub(in crate::admission) const TRACES: [&str; 2] = [NOTES, ORIGINAL_IMAGES];
+
 impl<'a> Metadata<'a> {
     /// A label that is `true`.
     pub(super) fn label(&mut self, key: &'static str) {

@@ -17,6 +17,7 @@ fn image(policy: PullPolicy) -> Facts {
         registered: false,
         digest: false,
         mutable: false,
+        repin: Repin::Off,
         evidence: Evidence::Unlisted,
         steps: Steps { pin: true, mirror: true, place: true },
     }

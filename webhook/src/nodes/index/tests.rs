@@ -337,6 +337,13 @@ fn counted(nodes: &BTreeMap<String, Node>, wanted: &Reference) -> (Evidence, Vec
     (evidence, listed)
 }
 
+/// Whether a list has a digest at `host`, other than one that an import made up.
+fn counted_pulls(nodes: &BTreeMap<String, Node>, host: &str) -> bool {
+    let names = nodes.values().flat_map(|node| &node.status.images).flat_map(|image| &image.names);
+    let names = names.filter_map(|name| name.parse::<Reference>().ok());
+    names.into_iter().any(|name| name.host() == host && name.digest().is_some() && !name.path().contains("/import-"))
+}
+
 proptest! {
     #[test]
     fn after_any_changes_the_answers_are_those_of_a_count(steps in prop::collection::vec(any_step(), 0..40)) {
@@ -366,6 +373,9 @@ proptest! {
                 let listed = index.listed(&wanted).map(|(node, listing)| (node.name().to_owned(), listing)).collect();
                 prop_assert_eq!((index.evidence(&wanted), listed), counted(&nodes, &wanted), "{}", wanted);
             }
+            for host in ["docker.io", "localhost", "quay.io"] {
+                prop_assert_eq!(index.has_pulled_from(host), counted_pulls(&nodes, host), "{}", host);
+            }
             let fresh = Index::from_nodes(nodes.values().cloned(), LIMIT, Instant::now());
             prop_assert_eq!(names(index.nodes()), nodes.keys().collect::<Vec<_>>());
             prop_assert_eq!(names(index.unknown()), names(fresh.unknown()));
@@ -377,6 +387,6 @@ proptest! {
         for name in nodes.keys() {
             index.remove(name);
         }
-        prop_assert_eq!(index.sizes(), [0; 5]);
+        prop_assert_eq!(index.sizes(), [0; 6]);
     }
 }

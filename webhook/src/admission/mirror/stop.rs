@@ -1,0 +1,116 @@
+//! One mirror that may have one image.
+
+use std::time::Instant;
+
+use super::{Desk, Found, ResolveAt, share};
+use crate::{
+    admission::pin::Answer,
+    config::{Repin, Rule},
+    image::{Digest, Reference},
+    registry::{Candidates, Error, LastKnown, Question, Resolve, Role},
+};
+
+/// A rule that is about the image.
+#[derive(Debug)]
+pub(super) struct Stop<'a> {
+    pub(super) rule: &'a Rule,
+    /// The image by the name that it has at the mirror.
+    pub(super) image: Reference,
+}
+
+/// Why a mirror does not serve.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// What it said that the tag means, the last time that it could be asked.
+    pub(super) last_known: Option<LastKnown>,
+}
+
+impl<'a> Stop<'a> {
+    /// None where `rule` is not about `image`, whose full name is `repository`.
+    pub(super) fn of(rule: &'a Rule, image: &Reference, repository: &str) -> Option<Self> {
+        let name = rule.rewrite(repository)?;
+        Some(Self { rule, image: image.renamed(&name).ok()? })
+    }
+
+    /// Asks for `digest` where it is known, else for what the tag means, where the rule lets the mirror say so.
+    ///
+    /// None where there is nothing to ask for.
+    pub(super) async fn ask<R: Resolve>(
+        &self,
+        desk: &Desk<'_, R>,
+        digest: Option<&Digest>,
+        repin: Repin,
+        until: Instant,
+    ) -> Option<Result<Found, Failure>> {
+        // A node without secrets asks without credentials, and it is the node that pulls.
+        let candidates = if self.rule.pull_secret.is_some() || self.rule.nodes_have_credentials {
+            desk.keychain.candidates(&self.image, &desk.asker)
+        } else {
+            Candidates::anonymous()
+        };
+        let visit = Visit { desk, stop: self, candidates };
+        Some(match (digest, self.rule.resolve) {
+            (Some(digest), ResolveAt::Source) => visit.for_digest(digest, until).await,
+            (None, ResolveAt::Source) => return None,
+            (None, ResolveAt::Mirror) => visit.for_tag(until).await,
+            (Some(digest), ResolveAt::Mirror) => visit.again(digest, repin, until).await,
+        })
+    }
+
+    /// The image with `digest`, as this mirror has it.
+    pub(super) fn found(&self, digest: Digest) -> Found {
+        Found { image: self.image.clone(), digest, newer: None, pull_secret: self.rule.pull_secret.clone() }
+    }
+}
+
+/// Some questions to one mirror.
+struct Visit<'a, R> {
+    desk: &'a Desk<'a, R>,
+    stop: &'a Stop<'a>,
+    candidates: Candidates,
+}
+
+impl<R: Resolve> Visit<'_, R> {
+    async fn for_digest(&self, digest: &Digest, until: Instant) -> Result<Found, Failure> {
+        let answer = self.question(&self.stop.image.pinned(digest, false), until).await;
+        match answer.now {
+            Ok(digest) => Ok(self.stop.found(digest)),
+            // That it was there once does not help whoever has to pull it now.
+            Err(error) => Err(Failure { error, last_known: None }),
+        }
+    }
+
+    /// What the tag means here. A pull-through mirror may know it and still not have the content: nodes ask by digest.
+    async fn for_tag(&self, until: Instant) -> Result<Found, Failure> {
+        let image = &self.stop.image;
+        let tag = image.digest().and_then(|_| image.by_tag());
+        let answer = self.question(tag.as_ref().unwrap_or(image), share(until, 2)).await;
+        match answer.now {
+            Ok(digest) => self.for_digest(&digest, until).await,
+            Err(error) => Err(Failure { error, last_known: answer.last_known }),
+        }
+    }
+
+    /// The image has `digest` already, and the mirror may say that its tag means another one by now.
+    async fn again(&self, digest: &Digest, repin: Repin, until: Instant) -> Result<Found, Failure> {
+        match repin {
+            Repin::Off => self.for_digest(digest, until).await,
+            Repin::Replace => match self.for_tag(share(until, 2)).await {
+                Ok(found) => Ok(found),
+                Err(_) => self.for_digest(digest, until).await,
+            },
+            Repin::Warn => {
+                let mut found = self.for_digest(digest, share(until, 2)).await?;
+                if let Some(tag) = self.stop.image.by_tag() {
+                    found.newer = self.question(&tag, until).await.now.ok().filter(|meant| meant != digest);
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    async fn question(&self, image: &Reference, until: Instant) -> Answer {
+        self.desk.ask(&Question { image, candidates: &self.candidates, role: Role::Mirror }, until).await
+    }
+}
