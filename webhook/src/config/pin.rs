@@ -107,3 +107,46 @@ fn patterns(text: &str) -> Vec<Pattern> {
 const PLACEHOLDER: &str = "docker.io/library/auto";
 /// How long a digest stands in for a registry that is down, where nobody says otherwise.
 const LAST_KNOWN_GOOD: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, parse};
+
+    fn config(body: &str) -> Config {
+        let text = format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\n{body}\n");
+        parse(&text, "test").unwrap_or_else(|error| panic!("{error}")).0
+    }
+
+    #[test]
+    fn last_known_good_stands_in_only_where_failures_are_admitted() {
+        let hours = |body: &str| config(body).pin.last_known_good.as_secs() / 3600;
+        assert_eq!(hours(""), 24);
+        assert_eq!(hours("profile: dev"), 0);
+        assert_eq!(hours("pin: {onFailure: deny}"), 0);
+        assert_eq!(hours("pin: {onFailure: deny, lastKnownGood: 2h}"), 2);
+        assert_eq!(hours("pin: {lastKnownGood: 0s}"), 0);
+    }
+
+    #[test]
+    fn a_digest_is_replaced_where_people_say_so() {
+        let repin = |body: &str, image: &str| {
+            let image = image.replace("@D", &format!("@sha256:{}", "7".repeat(64)));
+            config(body).repin(&image.parse().unwrap())
+        };
+        assert_eq!(repin("", "nginx:latest@D"), Repin::Off);
+        assert_eq!(repin("pin: {repin: warn}", "nginx:latest@D"), Repin::Warn);
+        let replace = "pin: {repin: replace, repinImages: ['docker.io/library/*', 'localhost:5001/*']}";
+        assert_eq!(repin(replace, "nginx:latest@D"), Repin::Replace);
+        assert_eq!(repin(replace, "localhost:5001/app:latest@D"), Repin::Replace);
+        assert_eq!(repin(replace, "quay.io/nginx:latest@D"), Repin::Warn);
+        assert_eq!(repin(replace, "nginx:1.27@D"), Repin::Off, "`pin.tags` says that this tag never moves");
+        assert_eq!(repin(replace, "nginx@D"), Repin::Off, "there is no tag");
+        assert_eq!(repin(replace, "nginx:latest"), Repin::Off, "it is pinned, not re-pinned");
+        assert_eq!(repin("profile: dev", "localhost:5001/app:v2@D"), Repin::Warn, "nobody says that it is local");
+        let mut local = config("profile: dev\nregistries: [{host: 'localhost:5001'}]");
+        local.registries.iter_mut().for_each(|registry| registry.local = true);
+        let image = format!("localhost:5001/app:v2@sha256:{}", "7".repeat(64)).parse().unwrap();
+        assert_eq!(local.repin(&image), Repin::Replace);
+    }
+}

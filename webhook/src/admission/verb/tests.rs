@@ -44,7 +44,7 @@ const UNPINNED_PREFER: Verb = Verb::Unpinned { prefer: true };
 
 use Evidence::{Listed, Local};
 use PullPolicy::{Always, IfNotPresent, Never};
-use Verb::{Ask, Leave, Pin, Prefer, WillFail};
+use Verb::{Ask, Compare, Leave, Pin, Prefer, WillFail};
 
 #[test]
 fn one_never_or_a_local_name_is_placed_and_nothing_is_asked() {
@@ -110,6 +110,26 @@ fn four_otherwise_pinned_when_the_tag_is_mutable() {
         check(Facts { evidence, ..image(IfNotPresent) }, NOTHING_ASKED, Leave, Leave);
         check(Facts { evidence, digest: true, ..mutable }, NOTHING_ASKED, Leave, Leave);
     }
+}
+
+#[test]
+fn a_digest_is_compared_with_its_tag_where_people_want_that() {
+    let pinned = Facts { digest: true, mutable: true, ..image(IfNotPresent) };
+    for repin in [Repin::Warn, Repin::Replace] {
+        for evidence in [Evidence::Unlisted, Listed, Local] {
+            let compared = Facts { repin, evidence, ..pinned };
+            for facts in [compared, Facts { registered: true, ..compared }, Facts { mirrored: true, ..compared }] {
+                check(facts, NOTHING_ASKED, Ask, Ask);
+                check(facts, HAS, Compare, Compare);
+                // It is pinned already: a registry that gives no digest makes nothing worse.
+                check(facts, MISSING, Leave, Leave);
+                check(facts, SILENT, Leave, Leave);
+            }
+            check(Facts { policy: Never, ..compared }, NOTHING_ASKED, PLACE, PLACE);
+            check(Facts { ignored: true, ..compared }, NOTHING_ASKED, Leave, Leave);
+        }
+    }
+    check(pinned, NOTHING_ASKED, Leave, Leave);
 }
 
 #[test]
