@@ -30,7 +30,7 @@ pub use error::{Error, Word};
 pub use fake::Fake;
 pub(crate) use probe::probe;
 pub use question::{LastKnown, Question, Role};
-pub use shared::Shared;
+pub use shared::{Ages, Memory, Shared};
 
 use std::time::Instant;
 

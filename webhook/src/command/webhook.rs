@@ -86,7 +86,7 @@ impl Webhook {
         let tls = Arc::new(identity.context("certificate").map_err(Failure::Usage)?);
         let cluster = if args.without_cluster { None } else { Some(Cluster::connect(&config).await?) };
         let limits = config.limits;
-        let rules = build::rules(config, cluster.as_ref(), metrics.clone()).map_err(Failure::Usage)?;
+        let rules = build::rules(config, cluster.as_ref(), None, metrics.clone()).map_err(Failure::Usage)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
         let (nodes, local) = (cluster.as_ref().map(Cluster::nodes), cluster.as_ref().and_then(Cluster::local_registry));
         let readiness = Arc::new(Readiness::new(tls.clone(), nodes, local));

@@ -4,8 +4,12 @@
 //! a push that had finished by then. Whoever arrives while a request is under way waits for the next one, together with
 //! all others who do; that one starts when the current one ends or has run for [`OVERLAP`], so that a connection that
 //! stalls does not hold up a tag.
+//!
+//! What a registry said is remembered: for as long as `pin.maxAge` allows instead of asking, and for as long as
+//! `pin.lastKnownGood` allows where it cannot be asked.
 
 mod line;
+mod memory;
 
 use std::{
     collections::HashMap,
@@ -13,30 +17,45 @@ use std::{
     time::Duration,
 };
 
-use moka::sync::Cache;
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
 };
 use tokio_util::task::TaskTracker;
 
-use self::line::Line;
-use super::{Error, Question, Resolve};
-use crate::image::Digest;
+pub use self::memory::{Ages, Memory};
+use self::{line::Line, memory::Said};
+use super::{Error, LastKnown, Question, Resolve};
+use crate::{
+    config::Config,
+    image::Digest,
+    telemetry::{Metrics, outcome::Answer},
+};
 
-/// Shares questions to `R` among callers, and answers for as long as `maxAge` allows.
+/// Shares questions to `R` among callers, and repeats answers for as long as their [`Ages`] allow.
 #[derive(Debug)]
 pub struct Shared<R> {
     desk: Arc<Desk<R>>,
     tasks: TaskTracker,
+    metrics: Arc<Metrics>,
 }
 
 impl<R: Resolve> Shared<R> {
     /// Shares questions to `resolve`; an answer is used again while the request for it started less than `max_age` ago.
     pub fn new(resolve: R, max_age: Duration) -> Self {
-        let answers = Cache::builder().max_capacity(REMEMBERED).time_to_live(max_age.max(SHORTEST)).build();
-        let desk = Desk { resolve, max_age, queues: Mutex::default(), answers };
-        Self { desk: Arc::new(desk), tasks: TaskTracker::new() }
+        let ages = Ages { max_age, ..Ages::default() };
+        Self::remembering(resolve, ages, Memory::of(&Config::default()), Arc::default())
+    }
+
+    /// The same, and what a registry said is in `memory`.
+    pub fn remembering(resolve: R, ages: Ages, memory: Memory, metrics: Arc<Metrics>) -> Self {
+        let desk = Desk { resolve, ages, memory, queues: Mutex::default() };
+        Self { desk: Arc::new(desk), tasks: TaskTracker::new(), metrics }
+    }
+
+    /// What registries said, also to those who share it by another set of rules.
+    pub fn memory(&self) -> &Memory {
+        &self.desk.memory
     }
 
     /// What answers the questions.
@@ -50,12 +69,13 @@ impl<R: Resolve> Shared<R> {
         self.tasks.wait().await;
     }
 
-    /// Takes part in the next request for `key`.
-    fn join(&self, key: String, question: &Question<'_>, deadline: Instant) -> watch::Receiver<Told> {
+    /// Takes part in the next request for `key`; whether it is another's.
+    fn join(&self, key: String, question: &Question<'_>, deadline: Instant) -> (watch::Receiver<Told>, Answer) {
         let mut queues = self.desk.queues();
         if let Some(queue) = queues.get_mut(&key) {
             queue.wake.notify_one();
-            return queue.next.get_or_insert_with(|| Batch::new(deadline)).join(deadline);
+            let kind = if queue.next.is_some() { Answer::Joined } else { Answer::Asked };
+            return (queue.next.get_or_insert_with(|| Batch::new(deadline)).join(deadline), kind);
         }
         let mut batch = Batch::new(deadline);
         let told = batch.join(deadline);
@@ -63,7 +83,7 @@ impl<R: Resolve> Shared<R> {
         queues.insert(key.clone(), Queue { next: Some(batch), wake: Arc::clone(&wake) });
         drop(queues);
         self.tasks.spawn(Line::new(Arc::clone(&self.desk), key, question, wake).run());
-        told
+        (told, Answer::Asked)
     }
 }
 
@@ -71,17 +91,24 @@ impl<R: Resolve> Resolve for Shared<R> {
     async fn resolve(&self, question: &Question<'_>, deadline: std::time::Instant) -> Result<Digest, Error> {
         let arrived = Instant::now();
         let key = question.key();
-        if let Some(digest) = self.desk.remembered(&key, arrived) {
-            return Ok(digest);
+        if let Some(answer) = self.desk.remembered(&key, arrived) {
+            self.metrics.registries.answer(if answer.is_ok() { Answer::Remembered } else { Answer::Negative });
+            return answer;
         }
         let limit = deadline.saturating_duration_since(arrived.into_std());
         let timed_out = || Err(Error::timed_out(question.image, limit));
         if limit.is_zero() {
             return timed_out();
         }
-        let mut told = self.join(key.into_owned(), question, deadline.into());
+        let (mut told, kind) = self.join(key.into_owned(), question, deadline.into());
+        self.metrics.registries.answer(kind);
         let told = time::timeout_at(deadline.into(), told.wait_for(Option::is_some)).await;
         told.ok().and_then(Result::ok).and_then(|told| told.clone()).unwrap_or_else(timed_out)
+    }
+
+    fn last_known(&self, question: &Question<'_>) -> Option<LastKnown> {
+        let said = self.desk.memory.last(&question.key())?;
+        self.desk.ages.last_known(said, Instant::now())
     }
 }
 
@@ -89,10 +116,10 @@ impl<R: Resolve> Resolve for Shared<R> {
 #[derive(Debug)]
 struct Desk<R> {
     resolve: R,
-    max_age: Duration,
+    ages: Ages,
+    memory: Memory,
     /// By [`Question::key`]. An entry lives as long as its line, which ends when nobody asks any more.
     queues: Mutex<HashMap<String, Queue>>,
-    answers: Cache<String, Answer>,
 }
 
 impl<R> Desk<R> {
@@ -100,40 +127,20 @@ impl<R> Desk<R> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self, key: &str, arrived: Instant) -> Option<Digest> {
-        if self.max_age.is_zero() {
+    /// What was said before, if it is fresh enough.
+    fn remembered(&self, key: &str, arrived: Instant) -> Option<Result<Digest, Error>> {
+        if self.ages.max_age.is_zero() {
             return None;
         }
-        self.answers.get(key).filter(|answer| self.satisfies(answer.asked, arrived)).map(|answer| answer.digest)
+        let Said { asked, answer } = self.memory.last(key)?;
+        self.ages.serve(&answer, asked, arrived).then_some(answer)
     }
 
-    /// The rule of `maxAge`: whether the answer to a request that started at `asked` is fresh enough for `arrived`.
-    fn satisfies(&self, asked: Instant, arrived: Instant) -> bool {
-        arrived < asked + self.max_age
-    }
-
-    /// Remembers the newest answer; a denial ends what was remembered.
     fn remember(&self, key: &str, asked: Instant, answer: &Result<Digest, Error>) {
-        match answer {
-            _ if self.max_age.is_zero() => {}
-            Ok(digest) => {
-                if self.answers.get(key).is_none_or(|known| known.asked < asked) {
-                    self.answers.insert(key.to_owned(), Answer { asked, digest: digest.clone() });
-                }
-            }
-            Err(Error::NotFound { .. } | Error::Unauthorized { .. } | Error::Forbidden { .. }) => {
-                self.answers.invalidate(key)
-            }
-            Err(_) => {}
+        if self.ages.remember() {
+            self.memory.remember(key, Said { asked, answer: answer.clone() });
         }
     }
-}
-
-/// A good answer.
-#[derive(Clone, Debug)]
-struct Answer {
-    asked: Instant,
-    digest: Digest,
 }
 
 /// Who waits for the next request of a key.
@@ -173,10 +180,6 @@ impl Batch {
     }
 }
 
-/// Answers that are remembered.
-const REMEMBERED: u64 = 10_000;
-/// Shortest life of an answer in memory, for a `maxAge` of zero, where none is stored.
-const SHORTEST: Duration = Duration::from_secs(1);
 /// How long a request runs before the next one starts beside it.
 const OVERLAP: Duration = Duration::from_millis(250);
 /// How long a request runs before another one starts for the same callers.

@@ -14,7 +14,7 @@ use crate::{
     local_registry::LocalRegistry,
     namespaces::Namespaces,
     nodes::{Heartbeat, Nodes},
-    registry::{self, Keychain, Shared},
+    registry::{self, Ages, Keychain, Memory, Shared},
     server::callers::{Callers, Trust},
     telemetry::Metrics,
 };
@@ -23,13 +23,19 @@ use crate::{
 pub(super) type Rules = App<Shared<registry::Client>>;
 
 /// The rules under `config`, and under what the cluster says about its local registry now. Fails where a file that
-/// `config` names cannot be used.
-pub(super) fn rules(config: Config, cluster: Option<&Cluster>, metrics: Arc<Metrics>) -> anyhow::Result<Rules> {
+/// `config` names cannot be used. What registries said under the rules `before` is kept where it still counts.
+pub(super) fn rules(
+    config: Config,
+    cluster: Option<&Cluster>,
+    before: Option<&Rules>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Rules> {
     let local = cluster.map(|cluster| cluster.local_registry.registries()).unwrap_or_default();
     let config = config.with_local(&local);
     let client = registry::Client::new(&config, metrics.clone())?;
+    let memory = before.map_or_else(|| Memory::of(&config), |rules| rules.registry.memory().under(&config));
     Ok(App {
-        registry: Shared::new(client, config.pin.max_age),
+        registry: Shared::remembering(client, Ages::from(&config.pin), memory, metrics.clone()),
         keychain: Keychain::read(&config)?,
         config: Arc::new(config),
         nodes: cluster.map(|cluster| cluster.nodes.clone()),
@@ -52,7 +58,7 @@ pub(super) fn replace(
         warn!("limits, place.listLimit and `localRegistry: trust` are in force after a restart only");
     }
     let trust = Trust::read(&config.pull_secrets)?;
-    let new = self::rules(config, cluster, metrics)?;
+    let new = self::rules(config, cluster, Some(&rules.load()), metrics)?;
     callers.believe(trust); // first: whoever is no longer believed must not meet the new rules as somebody who is
     rules.store(Arc::new(new));
     Ok(())

@@ -127,7 +127,7 @@ impl<R: Resolve> Line<R> {
         // A failure on the way says nothing about the image: a request beside this one may still succeed.
         let transient = matches!(answer, Err(Error::Unreachable { .. } | Error::TimedOut { .. }));
         let (desk, in_flight) = (&self.desk, &self.in_flight);
-        let fresh = |batch: &Batch| answer.is_ok() && desk.satisfies(asked, batch.arrived);
+        let fresh = |batch: &Batch| desk.ages.serve(&answer, asked, batch.arrived);
         let last = |first: u64| !transient || !in_flight.iter().any(|running| *running >= first);
         self.waiting.retain(|(first, batch)| {
             let told = (*first <= number && last(*first)) || fresh(batch);

@@ -1,3 +1,4 @@
+mod memory;
 mod promise;
 
 use futures::future;
@@ -257,16 +258,6 @@ async fn with_a_max_age_who_comes_late_shares_the_running_request() {
     let (first, late) = future::join(ask(&shared, &image, within(1000)), late).await;
     assert_eq!((first.unwrap(), late.unwrap()), (digest.clone(), digest));
     assert_eq!(shared.inner().questions(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_denial_ends_what_was_remembered() {
-    let script = Script::new(&[(10, Ok(digest("x"))), (10, Err(missing())), (10, Ok(digest("y")))]);
-    let (shared, image) = (Shared::new(script, ms(50)), image());
-    assert!(ask(&shared, &image, within(1000)).await.is_ok());
-    time::advance(ms(50)).await;
-    assert!(ask(&shared, &image, within(1000)).await.is_err());
-    assert_eq!(ask(&shared, &image, within(1000)).await.unwrap(), digest("y"));
 }
 
 #[tokio::test(start_paused = true)]
