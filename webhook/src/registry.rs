@@ -22,6 +22,7 @@ mod shared;
 #[doc(hidden)]
 pub mod strangers;
 mod token;
+mod token_service;
 mod upstream;
 
 pub use client::{BadProxy, Client, ClientError};

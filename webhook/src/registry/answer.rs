@@ -1,6 +1,6 @@
 //! Reading a registry's answer, which is data from a stranger: nothing enters a Pod unchecked.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{
     HeaderMap, HeaderName,
@@ -42,11 +42,19 @@ pub(super) fn digest_of(body: &[u8], expected: Option<&Digest>) -> Result<Digest
     }
 }
 
+/// Whether the body is what it is: Berth asks for no compression and undoes none.
+pub(super) fn is_plain(headers: &HeaderMap) -> Result<(), String> {
+    match headers.get(CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+        Some(coding) => {
+            Err(format!("an answer with the encoding {}", quoted(&String::from_utf8_lossy(coding.as_bytes()))))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether the answer is a manifest: a 200 with a login page is not, and a tool that pinned its digest is in wide use.
 pub(super) fn is_manifest(headers: &HeaderMap) -> Result<(), String> {
-    if let Some(coding) = headers.get(CONTENT_ENCODING).filter(|coding| *coding != "identity") {
-        return Err(format!("a manifest with the encoding {}", quoted(&String::from_utf8_lossy(coding.as_bytes()))));
-    }
+    is_plain(headers)?;
     let Some(kind) = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else {
         return Err("an answer without a content type".to_owned());
     };
@@ -58,9 +66,11 @@ pub(super) fn is_manifest(headers: &HeaderMap) -> Result<(), String> {
     }
 }
 
-/// The header `Retry-After` in seconds; a date is not worth parsing here.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+/// How long the header `Retry-After` asks to wait: seconds, or a date. Zero if that has passed.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()))
 }
 
 /// Bytes of all headers, names and values.
@@ -144,14 +154,29 @@ mod tests {
         let old = "application/vnd.docker.distribution.manifest.v1+prettyjws";
         check_type(&[("content-type", old)], Err(&format!("an answer of type `{old}`, which is no manifest")));
         let packed = [("content-type", MANIFESTS[0]), ("content-encoding", "gzip")];
-        check_type(&packed, Err("a manifest with the encoding `gzip`"));
+        check_type(&packed, Err("an answer with the encoding `gzip`"));
+    }
+
+    #[track_caller]
+    fn check_retry(value: &str, want: Option<u64>) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_747); // Sun, 06 Nov 1994 08:49:07 GMT
+        let got = retry_after(&headers(&[("retry-after", value)]), now);
+        assert_eq!(got, want.map(Duration::from_secs), "value: {value}");
     }
 
     #[test]
-    fn retry_after_is_seconds_or_nothing() {
-        assert_eq!(retry_after(&headers(&[("retry-after", "30")])), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after(&headers(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")])), None);
-        assert_eq!(retry_after(&headers(&[])), None);
+    fn retry_after_is_seconds_or_a_date() {
+        check_retry("30", Some(30));
+        check_retry(" 0 ", Some(0));
+        check_retry("18446744073709551615", Some(u64::MAX));
+        check_retry("Sun, 06 Nov 1994 08:49:37 GMT", Some(30));
+        check_retry("Sunday, 06-Nov-94 08:49:37 GMT", Some(30));
+        check_retry("Sun Nov  6 08:49:37 1994", Some(30));
+        check_retry("Sun, 06 Nov 1994 08:49:06 GMT", Some(0));
+        check_retry("-1", None);
+        check_retry("1.5", None);
+        check_retry("soon", None);
+        assert_eq!(retry_after(&headers(&[]), SystemTime::UNIX_EPOCH), None);
     }
 
     #[test]

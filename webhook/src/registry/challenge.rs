@@ -24,8 +24,6 @@ pub(super) struct Bearer {
     pub(super) realm: String,
     /// Who the token is for.
     pub(super) service: Option<String>,
-    /// What the token is for; `repository:PATH:pull` where the registry does not say.
-    pub(super) scope: Option<String>,
 }
 
 impl Challenge {
@@ -41,7 +39,7 @@ impl Challenge {
             };
             if challenge.scheme.eq_ignore_ascii_case("Bearer") {
                 let Some(realm) = value("realm") else { continue };
-                return Some(Self::Bearer(Bearer { realm, service: value("service"), scope: value("scope") }));
+                return Some(Self::Bearer(Bearer { realm, service: value("service") }));
             }
             if challenge.scheme.eq_ignore_ascii_case("Basic") {
                 basic = Some(Self::Basic);
@@ -73,18 +71,23 @@ impl Bearer {
 
 /// Whether the credentials of the registry `host`, reached at `endpoint`, may be sent to `service`.
 ///
-/// Exactly the registry's host, its endpoint, or a short list that is built in; never by the registrable domain,
-/// because `azurecr.io` is everybody's.
-pub(super) fn may_see_credentials(service: &Url, host: &str, endpoint: &Url) -> bool {
+/// Exactly the registry's host, its endpoint, what the configuration lists for it, or a short list that is built in;
+/// never by the registrable domain, because `azurecr.io` is everybody's.
+pub(super) fn may_see_credentials(service: &Url, host: &str, endpoint: &Url, token_hosts: &[String]) -> bool {
     let same_endpoint = service.origin() == endpoint.origin();
-    let named = |host: &str| Url::parse(&["https://", host].concat()).is_ok_and(|url| url.origin() == service.origin());
-    same_endpoint || named(host) || is_token_service(service, host)
+    // A service without TLS has come so far only where the registry, on the same machine, has none either.
+    let listed = token_hosts.iter().any(|listed| is_at(service, service.scheme(), listed));
+    same_endpoint || is_at(service, "https", host) || listed || is_token_service(service, host)
 }
 
 /// Whether `service` is known to be the token service of the registry `host`.
 pub(super) fn is_token_service(service: &Url, host: &str) -> bool {
-    let named = |host: &str| Url::parse(&["https://", host].concat()).is_ok_and(|url| url.origin() == service.origin());
-    TOKEN_SERVICES.iter().any(|(registry, service)| *registry == host && named(service))
+    TOKEN_SERVICES.iter().any(|(registry, name)| *registry == host && is_at(service, "https", name))
+}
+
+/// Whether `service` is at exactly this scheme, host and port.
+fn is_at(service: &Url, scheme: &str, host: &str) -> bool {
+    Url::parse(&[scheme, "://", host].concat()).is_ok_and(|url| url.origin() == service.origin())
 }
 
 /// Registries whose token service has another name.
@@ -95,7 +98,7 @@ mod tests {
     use super::*;
 
     fn bearer(realm: &str) -> Bearer {
-        Bearer { realm: realm.to_owned(), service: None, scope: None }
+        Bearer { realm: realm.to_owned(), service: None }
     }
 
     #[track_caller]
@@ -109,7 +112,6 @@ mod tests {
         let full = Challenge::Bearer(Bearer {
             realm: "https://auth.docker.io/token".to_owned(),
             service: Some("registry.docker.io".to_owned()),
-            scope: Some("repository:library/nginx:pull".to_owned()),
         });
         let text = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/nginx:pull""#;
         check(&[text], Some(&full));
@@ -145,25 +147,47 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_trust(service: &str, host: &str, endpoint: &str, want: bool) {
+    fn check_trust(service: &str, host: &str, endpoint: &str, token_hosts: &[&str], want: bool) {
         let (service, endpoint) = (service.parse().unwrap(), endpoint.parse().unwrap());
-        assert_eq!(may_see_credentials(&service, host, &endpoint), want, "service: {service}, registry: {host}");
+        let token_hosts: Vec<_> = token_hosts.iter().map(|host| String::from(*host)).collect();
+        let got = may_see_credentials(&service, host, &endpoint, &token_hosts);
+        assert_eq!(got, want, "service: {service}, registry: {host}");
     }
 
     #[test]
     fn credentials_go_to_the_registry_and_its_own_token_service() {
+        let check = |service, host, endpoint, want| check_trust(service, host, endpoint, &[], want);
         let hub = "https://registry-1.docker.io";
-        check_trust("https://auth.docker.io/token", "docker.io", hub, true);
-        check_trust("https://auth.docker.io.evil.example/token", "docker.io", hub, false);
-        check_trust("https://auth.docker.io:8443/token", "docker.io", hub, false);
-        check_trust("https://auth.docker.io/token", "ghcr.io", "https://ghcr.io", false);
-        check_trust("https://ghcr.io/token", "ghcr.io", "https://ghcr.io", true);
-        check_trust("https://GHCR.io:443/token", "ghcr.io", "https://ghcr.io", true);
-        check_trust("https://gitlab.com/jwt/auth", "registry.gitlab.com", "https://registry.gitlab.com", true);
-        check_trust("https://b.azurecr.io/oauth2/token", "a.azurecr.io", "https://a.azurecr.io", false);
-        check_trust("http://reg.svc:5000/token", "localhost:30500", "http://reg.svc:5000", true);
-        check_trust("http://reg.svc:5001/token", "localhost:30500", "http://reg.svc:5000", false);
-        check_trust("https://localhost:30500/token", "localhost:30500", "http://reg.svc:5000", true);
-        check_trust("http://localhost:30500/token", "localhost:30500", "http://reg.svc:5000", false);
+        check("https://auth.docker.io/token", "docker.io", hub, true);
+        check("https://auth.docker.io.evil.example/token", "docker.io", hub, false);
+        check("https://auth.docker.io:8443/token", "docker.io", hub, false);
+        check("https://auth.docker.io/token", "ghcr.io", "https://ghcr.io", false);
+        check("https://ghcr.io/token", "ghcr.io", "https://ghcr.io", true);
+        check("https://GHCR.io:443/token", "ghcr.io", "https://ghcr.io", true);
+        check("https://gitlab.com/jwt/auth", "registry.gitlab.com", "https://registry.gitlab.com", true);
+        check("https://b.azurecr.io/oauth2/token", "a.azurecr.io", "https://a.azurecr.io", false);
+        check("http://reg.svc:5000/token", "localhost:30500", "http://reg.svc:5000", true);
+        check("http://reg.svc:5001/token", "localhost:30500", "http://reg.svc:5000", false);
+        check("https://localhost:30500/token", "localhost:30500", "http://reg.svc:5000", true);
+        check("http://localhost:30500/token", "localhost:30500", "http://reg.svc:5000", false);
+    }
+
+    #[test]
+    fn what_is_listed_for_a_registry_sees_its_credentials_too() {
+        let listed = ["auth.corp.example", "sso.corp.example:8443"];
+        let check = |service, want| check_trust(service, "reg.corp.example", "https://reg.corp.example", &listed, want);
+        check("https://auth.corp.example/token", true);
+        check("https://AUTH.corp.example:443/other?x=y", true);
+        check("https://sso.corp.example:8443/token", true);
+        check("https://sso.corp.example/token", false);
+        check("https://auth.corp.example:8443/token", false);
+        check("https://x.auth.corp.example/token", false);
+        check("https://auth.corp.example.evil.example/token", false);
+        check("https://corp.example/token", false);
+        let plain =
+            |service, want| check_trust(service, "reg.svc:5000", "http://reg.svc:5000", &["reg.svc:5001"], want);
+        plain("http://reg.svc:5001/token", true);
+        plain("https://reg.svc:5001/token", true);
+        plain("http://reg.svc:5002/token", false);
     }
 }

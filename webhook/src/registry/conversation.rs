@@ -1,22 +1,24 @@
 //! The conversation with one registry about one image: a `HEAD` of the manifest, and what it takes to be let in.
 
-use std::time::Duration;
+mod tokens;
+
+use std::time::{Duration, SystemTime};
 
 use http::{
-    HeaderValue, Method, StatusCode,
+    Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION},
 };
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use tokio::time;
 
 use super::{
     Error, answer,
-    challenge::{Bearer, Challenge, may_see_credentials},
+    challenge::Challenge,
     credentials::Credential,
     egress::Refusal,
     send::send,
-    token::{Grant, Grants, Key, Slot, Standing, read_token},
-    upstream::{Upstream, Upstreams, cause},
+    token::{Grant, Grants, Key, Slot, Standing},
+    upstream::{Failure, Upstream, Upstreams},
 };
 use crate::image::{Digest, Reference};
 
@@ -64,40 +66,16 @@ impl Conversation<'_> {
             return slot.obtain(async { Ok(Grant { header, standing: Standing::Claimed, expires }) }).await;
         }
         match (challenge, credential.and_then(Credential::basic)) {
-            (Some(Challenge::Bearer(bearer)), basic) => slot.obtain(self.token(&bearer, basic)).await,
+            (Some(Challenge::Bearer(bearer)), _) => slot.obtain(self.token(&bearer, credential)).await,
             (Some(Challenge::Basic), Some(header)) => {
                 let expires = time::Instant::now() + BASIC_REMEMBERED;
                 slot.obtain(async { Ok(Grant { header, standing: Standing::Claimed, expires }) }).await
             }
-            (Some(Challenge::Basic) | None, _) => Err(self.denied(refusal.status(), Standing::Stranger)),
+            (Some(Challenge::Basic) | None, _) => {
+                let standing = if credential.is_some() { Standing::Claimed } else { Standing::Stranger };
+                Err(self.denied(refusal.status(), &standing))
+            }
         }
-    }
-
-    /// Asks the token service, with credentials only where it may see them.
-    async fn token(&self, bearer: &Bearer, basic: Option<HeaderValue>) -> Result<Grant, Error> {
-        let endpoint = &self.upstream.endpoint;
-        let service = bearer.service_url(endpoint).map_err(|reason| self.untrusted(reason))?;
-        let basic = basic.filter(|_| may_see_credentials(&service, self.image.host(), endpoint));
-        let claimed = if basic.is_some() { Standing::Claimed } else { Standing::Stranger };
-        let http = self.upstreams.client_for(&service, &self.upstream);
-        let http = http.map_err(|refusal| self.not_sent_to("its token service", &refusal))?;
-        let mut request = http.get(bearer.question(service, self.path));
-        if let Some(basic) = basic {
-            request = request.header(AUTHORIZATION, basic);
-        }
-        let asked = time::Instant::now();
-        let answer = send(request).await.map_err(|error| self.broken("its token service", &error))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Err(self.denied(status, claimed)),
-            StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
-            status if status.is_server_error() => return Err(self.failed("its token service", &answer)),
-            status => return Err(self.untrusted(format!("its token service answered {status}"))),
-        }
-        let body = self.body(answer, TOKEN_LIMIT, "its token service").await?;
-        let (header, good) = read_token(&body).map_err(|reason| self.untrusted(reason.to_owned()))?;
-        let standing = if claimed == Standing::Claimed { Standing::Known } else { claimed };
-        Ok(Grant { header, standing, expires: asked + good })
     }
 
     /// Requests the manifest, following redirects: few, without credentials, and to where Berth may connect.
@@ -110,10 +88,7 @@ impl Conversation<'_> {
             if let Some(header) = &header {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            let answer = send(request).await.map_err(|error| self.broken("", &error))?;
-            if answer::size(answer.headers()) > HEADERS_LIMIT {
-                return Err(self.untrusted("headers of more than 64 KiB".to_owned()));
-            }
+            let answer = self.send(request, "").await?;
             let Some(next) = self.redirect(&url, &answer)? else {
                 let elsewhere = url.origin() != self.upstream.endpoint.origin();
                 if elsewhere && answer.status() == StatusCode::UNAUTHORIZED {
@@ -129,6 +104,16 @@ impl Conversation<'_> {
             (url, header) = (next, None);
         }
         Err(self.untrusted(format!("more than {REDIRECTS} redirects")))
+    }
+
+    /// Sends one request; `what` is asked. The headers of the answer are within bounds.
+    async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, Error> {
+        let answer = send(request).await.map_err(|error| self.broken(what, &error))?;
+        if answer::size(answer.headers()) <= HEADERS_LIMIT {
+            Ok(answer)
+        } else {
+            Err(self.untrusted(TOO_LARGE.to_owned()))
+        }
     }
 
     fn url(&self) -> Result<Url, Error> {
@@ -175,7 +160,7 @@ impl Conversation<'_> {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(Error::not_found(self.image)),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(self.denied(status, grant.map_or(Standing::Stranger, |grant| grant.standing)));
+                return Err(self.denied(status, grant.map_or(&Standing::Stranger, |grant| &grant.standing)));
             }
             StatusCode::TOO_MANY_REQUESTS => return Err(self.too_many(&answer)),
             status if status.is_server_error() => return Err(self.failed("it", &answer)),
@@ -199,15 +184,28 @@ impl Conversation<'_> {
 
     fn broken(&self, what: &str, error: &reqwest::Error) -> Error {
         let what = if what.is_empty() { String::new() } else { format!("{what}: ") };
-        Error::unreachable(self.image, what + &cause(error))
+        match Failure::of(error) {
+            Failure::NotAllowed(refusal) => Error::not_allowed(self.image, refusal.to_string()),
+            Failure::TooLarge => self.untrusted(TOO_LARGE.to_owned()),
+            Failure::Broken(words) => Error::unreachable(self.image, what + &words),
+        }
     }
 
     /// A 401 or 403 to somebody of this standing.
-    fn denied(&self, status: StatusCode, standing: Standing) -> Error {
+    fn denied(&self, status: StatusCode, standing: &Standing) -> Error {
         match (standing, status) {
+            (Standing::Withheld(service), _) => {
+                let host = self.image.host();
+                let remedy = format!("{host}: add its token service to `tokenHosts` if you trust it: {service}");
+                Error::not_allowed(self.image, remedy)
+            }
             (Standing::Known, _) => Error::forbidden(self.image, false),
-            (_, StatusCode::FORBIDDEN) => Error::forbidden(self.image, standing == Standing::Stranger),
-            _ => Error::unauthorized(self.image, standing == Standing::Stranger),
+            (Standing::Stranger | Standing::Claimed, StatusCode::FORBIDDEN) => {
+                Error::forbidden(self.image, *standing == Standing::Stranger)
+            }
+            (Standing::Stranger | Standing::Claimed, _) => {
+                Error::unauthorized(self.image, *standing == Standing::Stranger)
+            }
         }
     }
 
@@ -219,7 +217,7 @@ impl Conversation<'_> {
 
     /// A 5xx of `who`.
     fn failed(&self, who: &str, answer: &Response) -> Error {
-        match answer::retry_after(answer.headers()) {
+        match answer::retry_after(answer.headers(), SystemTime::now()) {
             Some(retry_after) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 Error::Busy { host: self.image.host().to_owned(), retry_after }
             }
@@ -232,7 +230,10 @@ impl Conversation<'_> {
     }
 
     fn too_many(&self, answer: &Response) -> Error {
-        Error::TooMany { host: self.image.host().to_owned(), retry_after: answer::retry_after(answer.headers()) }
+        Error::TooMany {
+            host: self.image.host().to_owned(),
+            retry_after: answer::retry_after(answer.headers(), SystemTime::now()),
+        }
     }
 }
 
@@ -242,7 +243,7 @@ const REDIRECTS: usize = 3;
 const HEADERS_LIMIT: usize = 64 * 1024;
 /// Bytes of a manifest.
 const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
-/// Bytes of a token service's answer.
-const TOKEN_LIMIT: usize = 128 * 1024;
+/// That there are more.
+const TOO_LARGE: &str = "headers of more than 64 KiB";
 /// How long Berth remembers that a registry wants a name and password.
 const BASIC_REMEMBERED: Duration = Duration::from_secs(600);

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE, header::WWW_AUTHENTICATE};
 use reqwest::Url;
 
-use super::{answer, challenge::Challenge, token};
+use super::{answer, challenge::Challenge, token_service::Token};
 use crate::image::Digest;
 
 /// The token service that a registry with TLS names in its challenge, with the question to it.
@@ -16,8 +16,7 @@ pub fn token_service(challenge: &[u8]) -> Option<String> {
 
 /// The header that a token service's answer gives.
 pub fn token(body: &[u8]) -> Option<String> {
-    let (header, _) = token::read_token(body).ok()?;
-    header.to_str().map(str::to_owned).ok()
+    Token::read(body).ok()?.header.to_str().map(str::to_owned).ok()
 }
 
 /// The digest that a manifest's headers give.

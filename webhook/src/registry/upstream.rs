@@ -7,7 +7,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::Url;
 
-pub(super) use failure::cause;
+pub(super) use failure::{Failure, cause};
 pub(super) use tls::Authorities;
 
 use super::{

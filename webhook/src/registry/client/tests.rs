@@ -6,6 +6,7 @@ mod conforms;
 mod lies;
 mod roads;
 mod stranger;
+mod tokens;
 
 use std::{fs, path::Path};
 
@@ -43,11 +44,15 @@ fn with_credentials(registries: Vec<config::Registry>, credentials: &[(&str, &st
     Asking { client, keychain: Keychain::read(&config).unwrap() }
 }
 
-/// A Docker configuration with `user:password` pairs.
+/// A Docker configuration with `user:password` pairs; the user `<token>` has an identity token.
 fn docker_config(folder: &Path, credentials: &[(&str, &str)]) -> std::path::PathBuf {
     let entry = |(name, pair): &(&str, &str)| {
         let (username, password) = pair.split_once(':').unwrap();
-        (String::from(*name), serde_json::json!({ "username": username, "password": password }))
+        let login = match username {
+            "<token>" => serde_json::json!({ "identitytoken": password }),
+            _ => serde_json::json!({ "username": username, "password": password }),
+        };
+        (String::from(*name), login)
     };
     let auths: serde_json::Map<_, _> = credentials.iter().map(entry).collect();
     let file = folder.join("config.json");

@@ -38,7 +38,6 @@ impl Credential {
     }
 
     /// The refresh token that a token service exchanges for a token.
-    #[allow(dead_code, reason = "the exchange is not there yet")]
     pub(in crate::registry) fn identity_token(&self) -> Option<&SecretString> {
         if let Self::IdentityToken(token) = self { Some(token) } else { None }
     }

@@ -1,22 +1,48 @@
 //! Why a request failed, in words that help.
 
-use std::{error::Error, io};
+use std::{error::Error, io, iter};
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
+
+use crate::registry::egress::Refusal;
+
+/// How a request failed.
+pub(in crate::registry) enum Failure {
+    /// Its host resolves to nothing that Berth may dial.
+    NotAllowed(Refusal),
+    /// The head of the answer is larger than the HTTP library reads.
+    TooLarge,
+    /// Anything else, in words.
+    Broken(String),
+}
+
+impl Failure {
+    /// The failure behind `error`.
+    pub(in crate::registry) fn of(error: &reqwest::Error) -> Self {
+        let causes = causes(error);
+        if let Some(refusal) = causes.iter().find_map(|cause| cause.downcast_ref::<Refusal>()) {
+            return Self::NotAllowed(refusal.clone());
+        }
+        if causes.iter().any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse_too_large)) {
+            return Self::TooLarge;
+        }
+        Self::Broken(cause(error))
+    }
+}
 
 /// The cause of a failed request, in words: what is around it says only that the request failed, and where to.
 pub(in crate::registry) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() && error.is_connect() {
         return "no connection could be made in time".to_owned();
     }
-    let mut causes: Vec<&(dyn Error + 'static)> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause);
-        next = cause.source();
-    }
+    let causes = causes(error);
     let tls = causes.iter().find_map(|cause| of_tls(*cause)).map(in_words);
     tls.or_else(|| causes.last().map(ToString::to_string)).unwrap_or_else(|| "the request failed".to_owned())
+}
+
+/// What is behind `error`, from the outside in.
+fn causes(error: &reqwest::Error) -> Vec<&(dyn Error + 'static)> {
+    iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source()).collect()
 }
 
 /// The error of TLS in `cause`: an I/O error, and one in that, does not name what it wraps as its source.

@@ -19,7 +19,7 @@ const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const IMAGE: &str = "reg.example/app:v1";
 const USER: &str = "Basic dXNlcjpodW50ZXIy";
 
-fn authorization(request: &Parts) -> Option<String> {
+pub(super) fn authorization(request: &Parts) -> Option<String> {
     request.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned())
 }
 
@@ -50,7 +50,7 @@ async fn with_tokens(
     .await
 }
 
-fn json(text: &str) -> Response<Body> {
+pub(super) fn json(text: &str) -> Response<Body> {
     Response::builder().header("content-type", "application/json").body(Body::from(text.to_owned())).unwrap()
 }
 

@@ -12,7 +12,7 @@ use axum::{
     extract::Request,
     http::{
         Response,
-        header::{AUTHORIZATION, HOST, LOCATION, WWW_AUTHENTICATE},
+        header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, LOCATION, WWW_AUTHENTICATE},
         request::Parts,
     },
     serve::Listener,
@@ -39,6 +39,9 @@ pub(super) struct Seen {
     pub(super) line: String,
     pub(super) authorization: Option<String>,
     pub(super) host: Option<String>,
+    pub(super) body: String,
+    /// A compressed answer is asked for.
+    pub(super) packs: bool,
 }
 
 impl Stranger {
@@ -70,8 +73,9 @@ impl Stranger {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
         let router = Router::new().fallback(async move |request: Request| {
-            let (parts, _) = request.into_parts();
-            log.lock().unwrap().push(Seen::new(&parts));
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 64 * 1024).await.unwrap();
+            log.lock().unwrap().push(Seen::new(&parts, &body));
             answer(&parts)
         });
         let mut task = JoinSet::new();
@@ -121,10 +125,12 @@ impl Stranger {
 }
 
 impl Seen {
-    fn new(parts: &Parts) -> Self {
+    fn new(parts: &Parts, body: &[u8]) -> Self {
         let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let line = format!("{} {}", parts.method, parts.uri);
-        Self { line, authorization: header(AUTHORIZATION), host: header(HOST) }
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let packs = parts.headers.contains_key(ACCEPT_ENCODING);
+        Self { line, authorization: header(AUTHORIZATION), host: header(HOST), body, packs }
     }
 }
 
