@@ -10,7 +10,7 @@ use berth_cert_manager::authorities;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
-    Config,
+    Config, providers,
     section::{Content, Findings, NamedFile, Section},
     value, yaml,
 };
@@ -106,12 +106,8 @@ fn check(
     file: &str,
     file_problem: fn(&NamedFile) -> Option<String>,
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
-    let wrong = |mut findings: Vec<Finding>| {
-        findings.sort_by_key(|finding| finding.line);
-        ConfigError::Wrong { file: file.to_owned(), findings }
-    };
-    let node = yaml::read(text)
-        .map_err(|error| wrong(vec![Finding { line: error.line.max(1), key: String::new(), text: error.text }]))?;
+    let wrong = |findings| wrong(file.to_owned(), findings);
+    let node = yaml::read(text).map_err(|error| wrong(vec![error.finding()]))?;
     let mut findings = Findings::default();
     let config = document(Section::root(Some(&node), &mut findings));
     for named in &findings.files {
@@ -122,6 +118,12 @@ fn check(
     }
     let warning = |finding| Warning { file: file.to_owned(), finding };
     Ok((config, findings.warnings.into_iter().map(warning).collect()))
+}
+
+/// All that is wrong with `file`, in its order.
+pub(super) fn wrong(file: String, mut findings: Vec<Finding>) -> ConfigError {
+    findings.sort_by_key(|finding| finding.line);
+    ConfigError::Wrong { file, findings }
 }
 
 /// The whole file: what it is, which profile, and then the sections.
@@ -154,7 +156,7 @@ fn file_problem(named: &NamedFile) -> Option<String> {
             let key = PrivateKeyDer::from_pem_slice(&content);
             key.is_err().then(|| format!("`{path}` holds no private key in PEM that Berth can read"))
         }
-        Content::ProviderConfig => None,
+        Content::ProviderConfig => providers::problems(&content).map(|problems| format!("`{path}`: {problems}")),
         Content::DockerConfig => {
             // The error of serde_json may quote the file, and the file holds passwords.
             let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&content);

@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_saphyr::{Error, Spanned, budget, options::DuplicateKeyPolicy};
 
+use super::load::Finding;
+
 /// A value and the line it starts on.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -48,6 +50,13 @@ pub(super) struct SyntaxError {
     pub(super) line: u64,
     /// What is wrong.
     pub(super) text: String,
+}
+
+impl SyntaxError {
+    /// The error as a remark about the file as a whole.
+    pub(super) fn finding(self) -> Finding {
+        Finding { line: self.line.max(1), key: String::new(), text: self.text }
+    }
 }
 
 impl Value {

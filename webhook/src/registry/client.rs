@@ -43,23 +43,44 @@ impl Client {
         })
     }
 
-    /// Asks with every credential that matches, then with none: the kubelet's order.
-    async fn ask(&self, question: &Question<'_>, upstream: Upstream<'_>) -> Result<Digest, Error> {
+    /// Asks with every credential that matches, then with none: the kubelet's order. Whoever knows credentials is
+    /// waited for until `patience`.
+    async fn ask(
+        &self,
+        question: &Question<'_>,
+        upstream: Upstream<'_>,
+        patience: time::Instant,
+    ) -> Result<Digest, Error> {
         let image = question.image;
         let path = image.path();
         let conversation =
             Conversation { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
-        let credentials = question.candidates.iter().map(Some);
-        let mut denied = None;
-        for credential in credentials.chain([None]) {
-            match conversation.ask(credential).await {
-                Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
-                    denied.get_or_insert(error); // that of the best match says most
+        let (mut denied, mut unanswered) = (None, None);
+        for candidate in question.candidates.iter() {
+            let credentials = match candidate.credentials(patience).await {
+                Ok(credentials) => credentials,
+                Err(why) => {
+                    unanswered.get_or_insert(why);
+                    continue;
                 }
-                answer => return answer,
+            };
+            for credential in credentials.iter() {
+                match conversation.ask(Some(credential)).await {
+                    Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
+                        denied.get_or_insert(error); // that of the best match says most
+                    }
+                    answer => return answer,
+                }
             }
         }
-        Err(denied.unwrap_or_else(|| Error::unauthorized(image, true)))
+        let answer = conversation.ask(None).await;
+        match (answer, unanswered) {
+            (Err(Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. }), Some(why)) => {
+                Err(Error::no_credentials(image, why.to_string())) // strangers may be told anything
+            }
+            (Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })), None) => Err(denied.unwrap_or(error)),
+            (answer, _) => answer,
+        }
     }
 }
 
@@ -79,7 +100,9 @@ impl Resolve for Client {
         let answer = match time::timeout_at(end, self.health.turn(question)).await {
             Ok(Ok(turn)) => {
                 let asked = time::Instant::now();
-                let answer = time::timeout_at(end, self.ask(question, upstream)).await.unwrap_or_else(|_| timed_out());
+                let patience = asked + end.saturating_duration_since(asked).mul_f32(FOR_CREDENTIALS);
+                let answer = time::timeout_at(end, self.ask(question, upstream, patience)).await;
+                let answer = answer.unwrap_or_else(|_| timed_out());
                 took = Some(asked.elapsed());
                 turn.end(&answer);
                 answer
@@ -91,6 +114,9 @@ impl Resolve for Client {
         answer
     }
 }
+
+/// Share of a question's time in which credentials must be known; the rest is for asking with others, or with none.
+const FOR_CREDENTIALS: f32 = 0.75;
 
 #[cfg(test)]
 mod tests;

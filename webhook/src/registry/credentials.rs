@@ -5,17 +5,28 @@
 
 mod credential;
 mod docker;
+mod inquiry;
 mod keychain;
 mod keyring;
+mod program;
+mod provider;
 mod scope;
+mod source;
 
-use std::sync::Arc;
+use std::{borrow::Cow, slice, sync::Arc};
 
-pub(super) use self::credential::{Credential, Fingerprint};
+use tokio::time::Instant;
+
+use self::inquiry::Inquiry;
+pub(super) use self::{
+    credential::{Credential, Fingerprint},
+    inquiry::Unanswered,
+};
 pub use self::{
     docker::Format,
     keychain::{Asker, Keychain},
-    keyring::{CredentialsError, Keyring},
+    keyring::Keyring,
+    source::CredentialsError,
 };
 
 /// The credentials to try for one image, in order; where none of them is let in, the registry is asked without.
@@ -27,7 +38,7 @@ pub struct Candidates {
 
 #[derive(Debug)]
 struct Found {
-    credentials: Vec<Credential>,
+    candidates: Vec<Candidate>,
     key: String,
 }
 
@@ -37,12 +48,12 @@ impl Candidates {
         Self::default()
     }
 
-    fn new(credentials: Vec<Credential>) -> Self {
-        if credentials.is_empty() {
+    fn new(candidates: Vec<Candidate>) -> Self {
+        if candidates.is_empty() {
             return Self::default();
         }
-        let key = Fingerprint::all(credentials.iter().map(Credential::fingerprint)).to_string();
-        Self { found: Some(Arc::new(Found { credentials, key })) }
+        let key = Fingerprint::all(candidates.iter().map(Candidate::fingerprint)).to_string();
+        Self { found: Some(Arc::new(Found { candidates, key })) }
     }
 
     /// Tells candidates apart without showing them; none where there are none.
@@ -50,9 +61,35 @@ impl Candidates {
         self.found.as_ref().map(|found| found.key.as_str())
     }
 
-    /// The credentials, in the order in which they are to be tried.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Credential> {
-        self.found.iter().flat_map(|found| &found.credentials)
+    /// The candidates, in the order in which they are to be tried.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Candidate> {
+        self.found.iter().flat_map(|found| &found.candidates)
+    }
+}
+
+/// Credentials, or where to ask for them when it is their turn.
+#[derive(Clone, Debug)]
+pub(super) enum Candidate {
+    /// They are known.
+    Known(Credential),
+    /// Providers are asked.
+    Asked(Inquiry),
+}
+
+impl Candidate {
+    /// The credentials themselves, in the order in which they are to be tried; waits until `patience` at most.
+    pub(super) async fn credentials(&self, patience: Instant) -> Result<Cow<'_, [Credential]>, Unanswered> {
+        match self {
+            Self::Known(credential) => Ok(slice::from_ref(credential).into()),
+            Self::Asked(inquiry) => Ok(inquiry.credentials(patience).await?.into()),
+        }
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Known(credential) => credential.fingerprint(),
+            Self::Asked(inquiry) => inquiry.fingerprint(),
+        }
     }
 }
 
@@ -60,6 +97,6 @@ impl Candidates {
 impl Candidates {
     /// One name and password, for tests.
     pub(in crate::registry) fn of(username: &str, password: &str) -> Self {
-        Self::new(vec![Credential::password(username, password)])
+        Self::new(vec![Candidate::Known(Credential::password(username, password))])
     }
 }

@@ -61,6 +61,14 @@ pub enum Error {
         /// When it will be asked again.
         again_in: Duration,
     },
+    /// A provider of credentials gave none, and without them the registry lets nobody in.
+    #[error("{host} wants credentials; their provider fails, so try it by hand: {provider}")]
+    NoCredentials {
+        /// The registry.
+        host: String,
+        /// The provider, and what it did.
+        provider: String,
+    },
     /// 401: it does not know who asks, or its token service does not.
     #[error("{host} {}: {image}", unauthorized(host, *.anonymous))]
     Unauthorized {
@@ -115,20 +123,22 @@ impl Error {
             | Self::TooMany { .. }
             | Self::Busy { .. }
             | Self::Paused { .. }
+            | Self::NoCredentials { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::Untrusted { .. } => Word::Silent,
         }
     }
 
-    /// Whether it is the registry that fails, and not the image: then the last digest that it gave may stand in.
+    /// Whether it is the registry that fails, or the way to it, and not the image: then the last digest that it gave may stand in.
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::TooMany { .. }
             | Self::Busy { .. }
-            | Self::Paused { .. } => true,
+            | Self::Paused { .. }
+            | Self::NoCredentials { .. } => true,
             Self::NotAllowed { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
@@ -153,6 +163,10 @@ impl Error {
 
     pub(super) fn timed_out(image: &Reference, limit: Duration) -> Self {
         Self::TimedOut { host: image.host().to_owned(), limit }
+    }
+
+    pub(super) fn no_credentials(image: &Reference, provider: String) -> Self {
+        Self::NoCredentials { host: image.host().to_owned(), provider }
     }
 
     pub(super) fn unauthorized(image: &Reference, anonymous: bool) -> Self {
@@ -206,6 +220,7 @@ impl<T> From<&Result<T, Error>> for outcome::Exchange {
             Err(Error::TimedOut { .. }) => Self::TimedOut,
             Err(Error::TooMany { .. }) => Self::TooMany,
             Err(Error::Paused { .. }) => Self::Paused,
+            Err(Error::NoCredentials { .. }) => Self::NoCredentials,
             Err(Error::Unauthorized { .. }) => Self::Unauthorized,
             Err(Error::Forbidden { .. }) => Self::Forbidden,
             Err(Error::NotFound { .. }) => Self::NotFound,

@@ -137,6 +137,7 @@ impl Turn<'_> {
             | Some(
                 Error::NotAllowed { .. }
                 | Error::TooMany { .. }
+                | Error::NoCredentials { .. }
                 | Error::Unauthorized { .. }
                 | Error::Forbidden { .. }
                 | Error::NotFound { .. }

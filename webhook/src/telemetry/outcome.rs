@@ -101,6 +101,8 @@ words! {
         TooMany = "too_many",
         /// It was not asked: it failed a moment ago, or wants to be left alone.
         Paused = "paused",
+        /// A provider of credentials failed.
+        NoCredentials = "no_credentials",
         /// 401.
         Unauthorized = "unauthorized",
         /// 403, or no right for these credentials.

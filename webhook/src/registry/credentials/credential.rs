@@ -17,7 +17,7 @@ pub(in crate::registry) enum Credential {
         /// The password.
         password: SecretString,
     },
-    /// An OAuth2 refresh token: only a token service takes it.
+    /// A refresh token of `OAuth2`: only a token service takes it.
     IdentityToken(SecretString),
     /// A bearer token that the registry itself takes.
     RegistryToken(SecretString),

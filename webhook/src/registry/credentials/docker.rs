@@ -45,37 +45,53 @@ impl Format {
     }
 }
 
-/// What Berth uses of a Docker configuration. Unknown fields are other programs' business.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct DockerConfig {
-    /// By server.
-    #[serde(default)]
-    pub(super) auths: BTreeMap<String, Login>,
+/// By server.
+pub(super) type Logins = BTreeMap<String, Login>;
+
+/// Reads the logins in JSON text; programs that it names are passed over.
+///
+/// # Errors
+/// What is wrong and where, without any of the text: it holds passwords.
+pub(super) fn logins(text: &[u8], format: Format) -> Result<Logins, String> {
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(default)]
+        auths: Logins,
+    }
+    match format {
+        Format::Config => read(text).map(|Config { auths }| auths),
+        Format::Legacy => read(text),
+    }
 }
 
-impl DockerConfig {
-    /// Reads JSON text.
-    ///
-    /// # Errors
-    /// What is wrong and where, without any of the text: it holds passwords.
-    pub(super) fn parse(text: &[u8], format: Format) -> Result<Self, String> {
-        match format {
-            Format::Config => read(text),
-            Format::Legacy => Ok(Self { auths: read(text)? }),
-        }
-    }
+/// What Berth uses of a Docker configuration file. Unknown fields are other programs' business.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DockerFile {
+    #[serde(default)]
+    pub(super) auths: Logins,
+    /// Programs that know a server's login: by server.
+    #[serde(default)]
+    pub(super) cred_helpers: BTreeMap<String, String>,
+    /// The program that knows those of all others.
+    #[serde(default)]
+    pub(super) creds_store: String,
+}
 
+impl DockerFile {
     /// Reads a file of either format.
     ///
     /// # Errors
-    /// As for [`DockerConfig::parse`].
-    pub(super) fn parse_file(text: &[u8]) -> Result<Self, String> {
-        Self::parse(text, Format::of_text(text))
+    /// As for [`logins`].
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        match Format::of_text(text) {
+            Format::Config => read(text),
+            Format::Legacy => Ok(Self { auths: read(text)?, ..Self::default() }),
+        }
     }
 }
 
-/// serde_json quotes what it does not expect, and that may be a password: only the place is told.
+/// Reads JSON. The library quotes what it does not expect, and that may be a password: only the place is told.
 pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| {
         let problem = if error.is_data() { "a value of the wrong type" } else { "broken JSON" };

@@ -1,8 +1,14 @@
 //! The administrator's credentials, and whom they serve.
 
-use super::{Candidates, CredentialsError, Keyring};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Candidates, Keyring,
+    provider::Name,
+    source::{CredentialsError, Source},
+};
 use crate::{
-    config::{Config, CredentialSource},
+    config::{Config, Credentials},
     image::Reference,
 };
 
@@ -20,45 +26,51 @@ pub struct Asker<'a> {
 /// All credentials that the administrator has given.
 #[derive(Debug, Default)]
 pub struct Keychain {
-    sources: Vec<Source>,
+    entries: Vec<Entry>,
     /// Callers can prove themselves, so that nothing limited to namespaces serves those who have not.
     provable: bool,
 }
 
+/// One entry of `credentials`.
 #[derive(Debug)]
-struct Source {
-    /// Empty: all.
+struct Entry {
+    /// Whom it serves; empty: all.
     namespaces: Vec<String>,
-    keyring: Keyring,
+    source: Source,
 }
 
 impl Keychain {
     /// The credentials of `config`; reads the files that it names.
     pub fn read(config: &Config) -> Result<Self, CredentialsError> {
-        let mut sources = Vec::new();
-        for entry in &config.credentials {
-            let CredentialSource::DockerConfig(file) = &entry.source else { continue };
-            let keyring = Keyring::read(file)?;
-            sources.push(Source { namespaces: entry.namespaces.clone(), keyring });
-        }
-        Ok(Self { sources, provable: config.pull_secrets.provable() })
+        let tasks = TaskTracker::new();
+        let entry = |Credentials { namespaces, source }: &Credentials| {
+            let source = Source::read(source, &tasks)?;
+            Ok(Entry { namespaces: namespaces.clone(), source })
+        };
+        let entries = config.credentials.iter().map(entry).collect::<Result<_, CredentialsError>>()?;
+        Ok(Self { entries, provable: config.pull_secrets.provable() })
     }
 
     /// The credentials for `image` that may be used for `asker`, in the order in which they are to be tried: those of
     /// the Pod, then the administrator's in the order of the configuration.
     pub fn candidates(&self, image: &Reference, asker: &Asker<'_>) -> Candidates {
         let pull_secrets = asker.pull_secrets.filter(|_| asker.proven);
-        if self.sources.is_empty() && pull_secrets.is_none() {
+        if self.entries.is_empty() && pull_secrets.is_none() {
             return Candidates::anonymous();
         }
-        let path = image.path();
-        let serving = self.sources.iter().filter(|source| self.serves(source, asker)).map(|source| &source.keyring);
-        let keyrings = pull_secrets.into_iter().chain(serving);
-        Candidates::new(keyrings.flat_map(|keyring| keyring.matching(image.host(), &path).cloned()).collect())
+        let name = Name::new(image.host(), &image.path());
+        let mut candidates = pull_secrets.map(|keyring| keyring.candidates(&name)).unwrap_or_default();
+        for entry in self.entries.iter().filter(|entry| self.serves(entry, asker)) {
+            candidates.extend(entry.source.candidates(&name));
+        }
+        Candidates::new(candidates)
     }
 
-    fn serves(&self, source: &Source, asker: &Asker<'_>) -> bool {
-        let named = source.namespaces.iter().any(|namespace| namespace == asker.namespace);
-        source.namespaces.is_empty() || (named && (asker.proven || !self.provable))
+    fn serves(&self, entry: &Entry, asker: &Asker<'_>) -> bool {
+        let named = entry.namespaces.iter().any(|namespace| namespace == asker.namespace);
+        entry.namespaces.is_empty() || (named && (asker.proven || !self.provable))
     }
 }
+
+#[cfg(test)]
+mod tests;

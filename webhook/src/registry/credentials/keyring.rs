@@ -1,13 +1,10 @@
 //! Credentials by the images that they are for, found the way the kubelet finds them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
 use super::{
+    Candidate,
     credential::Credential,
-    docker::{DockerConfig, Format},
+    docker::{self, Format, Logins},
+    provider::Name,
     scope::Scope,
 };
 
@@ -28,19 +25,18 @@ struct Entry {
 }
 
 impl Keyring {
-    /// Reads a Docker configuration file, of either format.
-    pub fn read(file: &Path) -> Result<Self, CredentialsError> {
-        let unreadable = |source| CredentialsError::Unreadable { file: file.to_owned(), source };
-        let text = fs::read(file).map_err(unreadable)?;
-        let broken = |reason| CredentialsError::Broken { file: file.to_owned(), reason };
-        let config = DockerConfig::parse_file(&text).map_err(broken)?;
+    /// A keyring of the logins in a file of the administrator's.
+    ///
+    /// # Errors
+    /// What is wrong, without any of the text: it holds passwords.
+    pub(super) fn of_file(logins: Logins) -> Result<Self, String> {
         let mut keyring = Self::default();
-        for (server, login) in config.auths {
-            let scope = Scope::parse_server(&server).map_err(broken)?;
-            let credential = login.credential(&server).map_err(broken)?;
-            keyring.entries.extend(credential.map(|credential| Entry { scope, credential }));
+        for (server, login) in logins {
+            let scope = Scope::parse_server(&server)?;
+            if let Some(credential) = login.credential(&server)? {
+                keyring.insert(scope, credential);
+            }
         }
-        keyring.sort();
         Ok(keyring)
     }
 
@@ -50,17 +46,24 @@ impl Keyring {
     /// # Errors
     /// What is wrong and where, without any of the text: it holds passwords.
     pub fn add(&mut self, text: &[u8], format: Format) -> Result<(), String> {
-        for (server, login) in DockerConfig::parse(text, format)?.auths {
+        for (server, login) in docker::logins(text, format)? {
             let credential = login.credential(&server)?;
-            let scope = Scope::parse_server(&server).ok();
-            self.entries.extend(scope.zip(credential).map(|(scope, credential)| Entry { scope, credential }));
+            if let (Ok(scope), Some(credential)) = (Scope::parse_server(&server), credential) {
+                self.insert(scope, credential);
+            }
         }
-        self.sort();
         Ok(())
     }
 
-    fn sort(&mut self) {
-        self.entries.sort_by(|one, other| other.scope.key().cmp(one.scope.key()));
+    /// Adds one credential, behind those that are tried before it.
+    pub(super) fn insert(&mut self, scope: Scope, credential: Credential) {
+        let after = self.entries.partition_point(|entry| entry.scope.key() >= scope.key());
+        self.entries.insert(after, Entry { scope, credential });
+    }
+
+    /// Adds all of `other`, each behind those with the same key.
+    pub(super) fn extend(&mut self, other: &Self) {
+        other.entries.iter().cloned().for_each(|Entry { scope, credential }| self.insert(scope, credential));
     }
 
     /// The credentials for the repository `path` at `host`, in the order in which they are to be tried.
@@ -71,34 +74,17 @@ impl Keyring {
         let old = self.entries.iter().filter(move |entry| hub && entry.scope.key() == OLD_DOCKER_HUB);
         self.entries.iter().filter(covers).chain(old).map(|entry| &entry.credential)
     }
-}
 
-/// A file with credentials that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialsError {
-    /// It cannot be read.
-    #[error("the credentials file {} cannot be read", .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is no Docker configuration.
-    #[error("the credentials file {} is not a Docker configuration: {reason}", .file.display())]
-    Broken {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong and where, without any of the text.
-        reason: String,
-    },
+    /// The candidates for the image `name`, in that order.
+    pub(super) fn candidates(&self, name: &Name) -> Vec<Candidate> {
+        self.matching(name.host(), name.path()).cloned().map(Candidate::Known).collect()
+    }
 }
 
 /// The host of Docker Hub in references.
-const DOCKER_HUB: &str = "docker.io";
+pub(super) const DOCKER_HUB: &str = "docker.io";
 /// What `docker login` calls it, without scheme and version.
-const OLD_DOCKER_HUB: &str = "index.docker.io";
+pub(super) const OLD_DOCKER_HUB: &str = "index.docker.io";
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,6 @@ pub(super) struct Scope {
 
 impl Scope {
     /// Reads an item of `matchImages`.
-    #[allow(dead_code, reason = "providers are not there yet")]
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         let start = name.find('/').unwrap_or(name.len());
         let (host, path) = name.split_at_checked(start).unwrap_or((name, ""));

@@ -125,29 +125,6 @@ fn a_server_that_is_no_host_costs_a_tenant_only_that_entry() {
     check(&keyring, "reg.example/x", &["yes"]);
 }
 
-#[test]
-fn a_file_has_either_format_whatever_its_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("any");
-    let read = |text: &str| {
-        fs::write(&file, text).unwrap();
-        let keyring = Keyring::read(&file).map_err(|error| error.to_string())?;
-        Ok::<_, String>(
-            keyring.matching("reg.example", "x").map(|credential| username(credential).to_owned()).collect(),
-        )
-    };
-    let entry = entry("user");
-    let user = Ok(vec!["user".to_owned()]);
-    assert_eq!(read(&format!(r#"{{"auths": {{"reg.example": {entry}}}}}"#)), user);
-    assert_eq!(read(&format!(r#"{{"reg.example": {entry}}}"#)), user);
-    assert_eq!(read(&format!(r#"{{"reg.example": {entry}, "credsStore": ""}}"#)), Ok(vec![]));
-    assert_eq!(read(r#"{"detachKeys": "ctrl-e,e"}"#), Ok(vec![]));
-    assert_eq!(read("{}"), Ok(vec![]));
-    assert!(
-        read(&format!(r#"{{"auths": {{"a b": {entry}}}}}"#)).is_err_and(|error| error.ends_with("`a b` is no host"))
-    );
-}
-
 #[track_caller]
 fn check_broken(text: &str, want: &str) {
     assert_eq!(Keyring::default().add(text.as_bytes(), Format::Config), Err(want.to_owned()), "text: {text}");
@@ -162,17 +139,6 @@ fn what_is_broken_is_said_without_the_secret() {
     let base64 = "`auth` of `reg` is not `user:password` in base64";
     check_broken(r#"{"auths": {"reg": {"auth": "hunter2!"}}}"#, base64);
     check_broken(r#"{"auths": {"reg": {"auth": "aHVudGVyMg=="}}}"#, base64);
-}
-
-#[test]
-fn a_file_is_named_when_it_cannot_be_used() {
-    let error = Keyring::read(Path::new("/nowhere/config.json")).unwrap_err();
-    assert_eq!(error.to_string(), "the credentials file /nowhere/config.json cannot be read");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("config.json");
-    fs::write(&file, "{").unwrap();
-    let error = Keyring::read(&file).unwrap_err().to_string();
-    assert!(error.ends_with("config.json is not a Docker configuration: broken JSON at line 1 column 1"), "{error}");
 }
 
 #[test]
