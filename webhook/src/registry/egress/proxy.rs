@@ -24,7 +24,7 @@ impl Proxies {
     }
 
     /// The same, from variables that `variable` looks up.
-    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadProxy> {
+    pub(in crate::registry) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadProxy> {
         let filled =
             |name: &'static str| variable(name).filter(|text| !text.trim().is_empty()).map(|text| (name, text));
         let proxy = |names: [&'static str; 2]| {

@@ -69,7 +69,8 @@ fn in_words(error: &rustls::Error) -> String {
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
-            | AlertDescription::UnsupportedCertificate,
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::DecryptError,
         ) => "it does not take Berth's certificate; look at `clientCertFile`".to_owned(),
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "it does not speak TLS; give it an `endpoint` with http:// if that is meant".to_owned()
@@ -80,7 +81,10 @@ fn in_words(error: &rustls::Error) -> String {
 
 fn of_certificate(problem: &CertificateError) -> String {
     let what = match problem {
-        CertificateError::UnknownIssuer => "is of an unknown authority; give it a `caFile`",
+        // A private authority that was made anew often has the old one's name, and then its signature is wrong.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "is of an unknown authority; give it a `caFile`"
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "is not valid yet; compare the clocks"

@@ -1,3 +1,8 @@
+mod leftovers;
+mod proxied;
+mod server;
+mod vouching;
+
 use super::*;
 use crate::{
     config::{Fallback, Resolve, Rule},

@@ -1,0 +1,162 @@
+//! Who vouches for a registry, and Berth for itself.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use super::{
+    server::{Authority, Issued, Server},
+    *,
+};
+
+/// What a registry at loopback, described as `entry` says, answers to a question, in words.
+async fn told(server: &Server, entry: config::Registry) -> Result<u16, String> {
+    let endpoint = format!("https://127.0.0.1:{}", server.address.port());
+    let upstreams = upstreams(&[config::Registry { endpoint: Some(endpoint), ..entry }]);
+    let upstream = upstreams.of("reg.example").map_err(|refusal| refusal.to_string())?;
+    let answer = upstream.http.head(upstream.endpoint).send().await;
+    answer.map(|answer| answer.status().as_u16()).map_err(|error| cause(&error))
+}
+
+fn file(folder: &TempDir, name: &str, pem: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, pem).unwrap();
+    path
+}
+
+fn trusting(folder: &TempDir, authority: &Authority) -> config::Registry {
+    config::Registry {
+        ca_file: Some(file(folder, "ca.crt", &authority.certificate.pem())),
+        ..entry("reg.example", None)
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_trusted_is_told_in_words() {
+    let (folder, ours, other) = (tempfile::tempdir().unwrap(), Authority::new(), Authority::new());
+    let self_signed = {
+        let (key, params) =
+            (rcgen::KeyPair::generate().unwrap(), rcgen::CertificateParams::new(vec!["127.0.0.1".into()]));
+        Issued { certificate: params.unwrap().self_signed(&key).unwrap(), key }
+    };
+    let unknown = Err("its certificate is of an unknown authority; give it a `caFile`");
+    for (what, issued, want) in [
+        ("good", ours.issue("127.0.0.1", |_| {}), Ok(200)),
+        (
+            "expired",
+            ours.issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)),
+            Err("its certificate has expired"),
+        ),
+        (
+            "early",
+            ours.issue("127.0.0.1", |params| params.not_before = rcgen::date_time_ymd(4000, 1, 1)),
+            Err("its certificate is not valid yet; compare the clocks"),
+        ),
+        (
+            "for another host",
+            ours.issue("other.example", |_| {}),
+            Err("its certificate is for another host; set `endpoint` to a name in it"),
+        ),
+        ("of another authority", other.issue("127.0.0.1", |_| {}), unknown),
+        ("of nobody", self_signed, unknown),
+    ] {
+        let server = Server::registry(Some(issued.server(None))).await;
+        let got = told(&server, trusting(&folder, &ours)).await;
+        assert_eq!(got.as_ref().map_err(String::as_str).copied(), want, "certificate: {what}");
+        assert_eq!(server.lines().len(), usize::from(want.is_ok()), "certificate: {what}");
+        let insecure = config::Registry { insecure_skip_verify: true, ..entry("reg.example", None) };
+        assert_eq!(told(&server, insecure).await, Ok(200), "certificate: {what}");
+        if what != "good" {
+            let bare = told(&server, entry("reg.example", None)).await;
+            assert!(bare.is_err(), "certificate: {what}");
+        }
+    }
+}
+
+/// Fatal alert `protocol_version`, as OpenSSL says it; and a hello of TLS 1.1.
+const OLD: [&[u8]; 2] = [
+    &[21, 3, 1, 0, 2, 2, 70],
+    &[
+        22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0, 0, 0x2f, 0,
+    ],
+];
+
+#[tokio::test]
+async fn old_tls_and_none_are_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = Authority::new();
+    for bytes in OLD {
+        for entry in
+            [trusting(&folder, &ours), config::Registry { insecure_skip_verify: true, ..entry("reg.example", None) }]
+        {
+            let got = told(&Server::writing(bytes).await, entry).await;
+            assert_eq!(got, Err("it has no TLS that Berth takes: 1.2 or newer, with current ciphers".to_owned()));
+        }
+    }
+    let got = told(&Server::writing(b"HTTP/1.1 400 Bad Request\r\n\r\n").await, trusting(&folder, &ours)).await;
+    assert_eq!(got, Err("it does not speak TLS; give it an `endpoint` with http:// if that is meant".to_owned()));
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_a_certificate_gets_one() {
+    let (folder, ours, clients, strangers) =
+        (tempfile::tempdir().unwrap(), Authority::new(), Authority::new(), Authority::new());
+    let server = Server::registry(Some(ours.issue("127.0.0.1", |_| {}).server(Some(&clients)))).await;
+    let showing = |authority: &Authority| {
+        let issued = authority.issue("berth.example", |_| {});
+        config::Registry {
+            client_cert_file: Some(file(&folder, "client.crt", &issued.certificate.pem())),
+            client_key_file: Some(file(&folder, "client.key", &issued.key.serialize_pem())),
+            ..trusting(&folder, &ours)
+        }
+    };
+    assert_eq!(told(&server, showing(&clients)).await, Ok(200));
+    let insecure = config::Registry { ca_file: None, insecure_skip_verify: true, ..showing(&clients) };
+    assert_eq!(told(&server, insecure).await, Ok(200));
+    assert_eq!(server.lines().len(), 2);
+    let none = told(&server, trusting(&folder, &ours)).await;
+    assert_eq!(none, Err("it wants a certificate from Berth; give it `clientCertFile`".to_owned()));
+    let other = told(&server, showing(&strangers)).await;
+    assert_eq!(other, Err("it does not take Berth's certificate; look at `clientCertFile`".to_owned()));
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[test]
+fn a_certificate_of_berths_that_cannot_be_used_is_said_at_the_start() {
+    let (folder, ours) = (tempfile::tempdir().unwrap(), Authority::new());
+    let (issued, other) = (ours.issue("berth.example", |_| {}), ours.issue("berth.example", |_| {}));
+    let (certificate, key) = (issued.certificate.pem(), issued.key.serialize_pem());
+    let broken = |certificate: Option<&str>, key: Option<&str>| {
+        let path = |name: &str, pem: Option<&str>| match pem {
+            Some(pem) => file(&folder, name, pem),
+            None => Path::new("/nowhere").join(name),
+        };
+        let (certificate, key) = (Some(path("c.crt", certificate)), Some(path("c.key", key)));
+        let entry =
+            config::Registry { client_cert_file: certificate, client_key_file: key, ..entry("reg.example", None) };
+        Upstreams::new(&Config { registries: vec![entry], ..Config::default() }).map(drop)
+    };
+    assert!(broken(Some(&certificate), Some(&key)).is_ok());
+    let encrypted = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    let garbage = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    for (certificate, key, want) in [
+        (None, Some(key.as_str()), "the file /nowhere/c.crt cannot be read"),
+        (Some(certificate.as_str()), None, "the file /nowhere/c.key cannot be read"),
+        (Some(""), Some(&key), "c.crt holds no certificates in PEM"),
+        (Some(&key), Some(&key), "c.crt holds no certificates in PEM"),
+        (Some(&certificate), Some(&certificate), "c.key holds no private key in PEM"),
+        (Some(&certificate), Some(""), "c.key holds no private key in PEM"),
+        (Some(&certificate), Some(&encrypted), "c.key is encrypted; Berth takes a key without a passphrase"),
+        (Some(&certificate), Some(old), "c.key is encrypted; Berth takes a key without a passphrase"),
+        (Some(&certificate), Some(garbage), "c.key holds a key that Berth cannot use with its certificate"),
+        (Some(&certificate), Some(&other.key.serialize_pem()), "c.crt"),
+    ] {
+        let error = broken(certificate, key).unwrap_err();
+        let told = error.to_string();
+        assert!(told.ends_with(want), "{told}");
+        assert_eq!(matches!(error, ClientError::KeyMismatch { .. }), want == "c.crt", "{told}");
+        assert!(!told.contains("BEGIN") && !format!("{error:?}").contains("BEGIN"));
+    }
+}
