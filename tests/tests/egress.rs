@@ -204,6 +204,15 @@ async fn look() {
         assert_eq!(listener.seen(), [""; 0], "{image}");
     }
     assert_eq!(asked.load(Ordering::Relaxed), 2 * targets.len(), "each redirect and each realm was named");
+    for (image, want) in [
+        ("to4.example/app", "add to4.example to `registries` if you mean it: 169.254.169.254 is a metadata address"),
+        (
+            "here.corp/app",
+            "set the `endpoint` of here.corp to an address if you mean it: it leads to ::1, a loopback address",
+        ),
+    ] {
+        assert_eq!(ask(&client, image).await, Err(want.to_owned()));
+    }
     // What is seen where something may go: otherwise the silence above would prove nothing.
     assert!(ask(&client, "public.example/app").await.is_err());
     assert_eq!(listener.seen(), [format!("{PUBLIC}:443")]);
