@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::{
     config::{Hosting, Registry},
     follow::{attentive, follow},
-    registry::probe,
+    registry::{may_be_asked, probe},
     telemetry::Metrics,
 };
 
@@ -94,11 +94,19 @@ async fn located(hosting: Hosting) -> Hosting {
     let hosts = hosting.hosts.join(", ");
     let usual = Hosting { endpoint: hosting.endpoint.clone().or_else(|| Some(KIND.to_owned())), ..hosting.clone() };
     let Some(entry) = usual.registries().into_iter().next() else { return hosting };
-    let tried = if hosting.endpoint.is_some() { Ok(()) } else { probe(&entry, PROBE_LIMIT).await };
+    let tried = match &hosting.endpoint {
+        // A name is judged by what it resolves to, whenever it is dialled.
+        Some(_) => may_be_asked(&entry),
+        None => probe(&entry, PROBE_LIMIT).await,
+    };
     match tried {
         Ok(()) => {
             info!(hosts, endpoint = entry.endpoint, "the local registry of this cluster is trusted");
             usual
+        }
+        Err(reason) if hosting.endpoint.is_some() => {
+            warn!(hosts, endpoint = entry.endpoint, reason, "the local registry of this cluster will not be asked");
+            hosting
         }
         Err(reason) => {
             warn!(

@@ -29,7 +29,7 @@ pub use client::{BadProxy, Client, ClientError};
 pub use credentials::{Asker, Candidates, CredentialsError, Format, Keychain, Keyring};
 pub use error::{Error, Word};
 pub use fake::Fake;
-pub(crate) use probe::probe;
+pub(crate) use probe::{may_be_asked, probe};
 pub use question::{LastKnown, Question, Role};
 pub use shared::{Ages, Memory, Shared};
 

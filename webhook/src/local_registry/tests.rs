@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::follow::fake::{End, Reply, Server, event, page, until};
+use crate::{
+    follow::fake::{End, Reply, Server, event, page, until},
+    registry::{self, Candidates, Question, Resolve as _},
+};
 
 /// The `ConfigMap` of kind's documented script.
 const KINDS_OWN: &str = "host: \"localhost:5001\"\nhelp: \"https://kind.sigs.k8s.io/docs/user/local-registry/\"\n";
@@ -73,4 +76,33 @@ async fn a_broken_one_at_first_is_as_good_as_none() {
     tasks.spawn(local.clone().follow(server.client(), Arc::default()));
     until(|| local.looked()).await;
     assert_eq!(shown(&local), "");
+}
+
+/// What a Pod's note would say of an image of the registry whose `ConfigMap` this is.
+async fn told(text: &str) -> String {
+    let local = LocalRegistry::default();
+    local.settle(Hosting::parse(text).unwrap()).await;
+    let trusting = crate::config::Config {
+        local_registry: crate::config::LocalRegistry::Trust,
+        ..crate::config::Config::default()
+    };
+    let client = registry::Client::new(&trusting.with_local(&local.registries()), Arc::default()).unwrap();
+    let (image, nobody) = ("localhost:5001/app:v2".parse().unwrap(), Candidates::anonymous());
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    client.resolve(&Question::new(&image, &nobody), deadline).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn where_it_may_not_be_nobody_is_asked() {
+    for (address, kind) in [
+        ("127.0.0.1:5000", "loopback"),
+        ("'[::1]:5000'", "loopback"),
+        ("169.254.169.254", "metadata"),
+        ("https://169.254.1.1", "link-local"),
+        ("0x7f000001:5000", "loopback"),
+        ("0.0.0.0:5000", "no machine's"),
+    ] {
+        let told = told(&format!("{KINDS_OWN}hostFromClusterNetwork: {address}")).await;
+        assert!(told.contains(kind) && told.contains("`registries`"), "{address}: {told}");
+    }
 }

@@ -117,8 +117,11 @@ pub(super) enum Refusal {
     #[error("set the `endpoint` of {host} to an address if you mean it: it leads to {address}, {kind}")]
     Here { host: String, address: IpAddr, kind: Kind },
     /// The cluster's local registry is said to be where none can be.
-    #[error("add {host} to `registries`: the cluster says that it is at {address}, {kind}")]
+    #[error("add it to `registries`: the cluster says that it is at {host}, which is {address}, {kind}")]
     LocalRegistry { host: String, address: IpAddr, kind: Kind },
+    /// The cluster does not say where its local registry is for Pods. Short, because the line to add must not be cut.
+    #[error("add `hostFromClusterNetwork: HOST:PORT` to local-registry-hosting")]
+    NoAddress,
     /// The proxy's name leads to where no proxy is.
     #[error("look at HTTPS_PROXY: the proxy {host} is at {address}, {kind}")]
     Proxy { host: String, address: IpAddr, kind: Kind },

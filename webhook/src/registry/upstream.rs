@@ -102,6 +102,9 @@ impl Upstreams {
         let known = self.known.iter().find(|known| known.registry.covers(host));
         let known = known.or_else(|| self.known.iter().find(|known| known.is_reached_at(host)));
         let written = known.and_then(|known| known.endpoint.clone());
+        if written.is_none() && known.is_some_and(|known| known.registry.local) {
+            return Err(Refusal::NoAddress);
+        }
         let endpoint = written.map_or_else(|| default_endpoint(host), Ok)?;
         let http = match known {
             Some(known) => known.road.client(&endpoint)?,

@@ -173,7 +173,11 @@ async fn of_several_addresses_those_that_are_allowed_are_dialled() {
     for host in ["here.example", "metadata.example", "disguised.example", "azure.example", "zero.example"] {
         for reach in [Reach::Public, Reach::Inside, Reach::Local] {
             let refused = to(host, reach).await.unwrap_err();
-            let remedy = if reach == Reach::Inside { "set the `endpoint` of " } else { "add " };
+            let remedy = match reach {
+                Reach::Inside => "set the `endpoint` of ",
+                Reach::Local => "add it to `registries`: the cluster says that it is at ",
+                Reach::Public | Reach::Proxy => "add ",
+            };
             assert!(refused.starts_with(&[remedy, host].concat()), "{host}, {reach:?}: {refused}");
         }
     }
