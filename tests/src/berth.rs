@@ -1,5 +1,6 @@
 //! The real `berth` on the cluster: its own processes outside, its rights and its registration as `manifests/` ship them.
 
+mod alone;
 mod manifests;
 
 use std::{
@@ -15,6 +16,7 @@ use berth_cert_manager::{Authority, Leaf, service_names};
 use kube::api::PostParams;
 use serde_json::json;
 
+pub use self::alone::Alone;
 use self::manifests::{Manifests, Server};
 use crate::{
     binary,
@@ -34,12 +36,14 @@ pub struct Options<'a> {
     pub only: Option<&'a str>,
     /// Without access to the Kubernetes API.
     pub without_cluster: bool,
+    /// A file with the certificate authorities of its machine, in place of this one's.
+    pub authorities: Option<&'a Path>,
 }
 
 impl<'a> Options<'a> {
     /// The webhook of all namespaces that opted in, at loopback.
     pub fn new(configuration: &'a str) -> Self {
-        Self { configuration, host: "127.0.0.1", only: None, without_cluster: false }
+        Self { configuration, host: "127.0.0.1", only: None, without_cluster: false, authorities: None }
     }
 }
 
@@ -63,6 +67,7 @@ impl Webhook {
         command.arg("--tls-cert").arg(folder.write("tls.crt", leaf.certificate_pem)?);
         command.arg("--tls-key").arg(folder.write("tls.key", leaf.key_pem)?);
         command.args(options.without_cluster.then_some("--without-cluster"));
+        command.envs(options.authorities.map(|file| ("SSL_CERT_FILE", file)));
         let process = Process::spawn("webhook", &command, folder.path())?;
         let mut webhook = Self { process, status: format!("http://{}", address(status)), folder };
         webhook.ready().await?;

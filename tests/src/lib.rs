@@ -13,6 +13,8 @@ pub mod provider;
 pub mod registry;
 pub mod token_server;
 
+pub mod enclave;
+
 pub mod demo;
 
 mod binary;

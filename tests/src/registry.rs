@@ -22,7 +22,11 @@ use crate::{
 /// How a registry is served.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// By TLS, with a certificate for `127.0.0.1` and `localhost` from this authority; plain HTTP without.
+    /// Where it listens, `ADDRESS:PORT`; without, at a free port of `127.0.0.1`.
+    pub address: Option<&'a str>,
+    /// The name in its certificate besides its address and `localhost`.
+    pub name: Option<&'a str>,
+    /// By TLS, with a certificate from this authority; plain HTTP without.
     pub authority: Option<&'a Authority>,
     /// Only to clients with a certificate from this authority, which may be the same; needs `authority`.
     pub clients: Option<&'a Authority>,
@@ -38,7 +42,7 @@ pub struct Options<'a> {
 pub struct Registry {
     process: Option<Process>,
     program: PathBuf,
-    port: u16,
+    address: String,
     scheme: &'static str,
     password: bool,
     pusher: Pusher,
@@ -64,18 +68,21 @@ impl Registry {
 
     async fn start_once(options: &Options<'_>, program: PathBuf) -> anyhow::Result<Self> {
         let folder = Folder::new("registry")?;
-        let port = free_port()?;
-        folder.write("config.json", configuration(options, &address(port), &folder)?.to_string())?;
+        let address = match options.address {
+            Some(address) => address.to_owned(),
+            None => format!("127.0.0.1:{}", free_port()?),
+        };
+        folder.write("config.json", configuration(options, &address, &folder)?.to_string())?;
         let scheme = if options.authority.is_some() { "https" } else { "http" };
-        let pusher = Pusher::new(options, format!("{scheme}://{}", address(port)))?;
-        let mut registry = Self { process: None, program, port, scheme, password: options.password, pusher, folder };
+        let pusher = Pusher::new(options, format!("{scheme}://{address}"))?;
+        let mut registry = Self { process: None, program, address, scheme, password: options.password, pusher, folder };
         registry.restart().await?;
         Ok(registry)
     }
 
     /// Host and port, as in an image reference.
     pub fn host(&self) -> String {
-        address(self.port)
+        self.address.clone()
     }
 
     /// Scheme, host and port: the `endpoint` of a `registries` entry.
@@ -128,10 +135,6 @@ impl Registry {
         self.process = Some(process);
         Ok(())
     }
-}
-
-fn address(port: u16) -> String {
-    format!("127.0.0.1:{port}")
 }
 
 /// The one user of a registry with a password.

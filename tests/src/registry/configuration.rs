@@ -17,16 +17,18 @@ pub(super) fn configuration(options: &Options<'_>, address: &str, folder: &Folde
         "version": 0.1,
         "log": { "level": "info" },
         "storage": { "filesystem": { "rootdirectory": folder.path().join("images") }, "delete": { "enabled": true } },
-        "http": { "addr": address, "tls": tls(options, folder)? },
+        "http": { "addr": address, "tls": tls(options, address, folder)? },
         "auth": auth(options, folder)?,
         "proxy": proxy(options),
     }))
 }
 
 /// Nothing: plain HTTP.
-fn tls(options: &Options<'_>, folder: &Folder) -> anyhow::Result<Value> {
+fn tls(options: &Options<'_>, address: &str, folder: &Folder) -> anyhow::Result<Value> {
     let Some(authority) = options.authority else { return Ok(json!({})) };
-    let identity = authority.server(&["127.0.0.1", "localhost"])?;
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    let names: Vec<_> = [host, "localhost"].into_iter().chain(options.name).collect();
+    let identity = authority.server(&names)?;
     // With authorities and nothing else said, every client needs a certificate from them.
     let clients = options.clients.map(|clients| folder.write("clients.crt", clients.certificate())).transpose()?;
     Ok(json!({
