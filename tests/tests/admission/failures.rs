@@ -40,6 +40,40 @@ async fn with_the_registry_down_deny_is_an_event_of_the_replica_set_until_it_is_
 }
 
 #[tokio::test]
+async fn with_the_registry_down_the_last_digest_stands_in_and_says_so() {
+    let cluster = world().await.cluster;
+    let mut registry = Registry::start().await.unwrap();
+    let digest = registry.push("library/nginx", "latest", "nginx").await.unwrap();
+    let (webhook, namespace) = webhook(cluster, "down-remembered", &docker_hub_at(&registry.endpoint())).await;
+    let container = |policy: &str| json!({"containers": [{"name": "main", "image": "nginx", "imagePullPolicy": policy}]});
+    let stored = namespace.create(&pod_with("before", &container("IfNotPresent"))).await;
+    assert_eq!(notes(&stored), "");
+    registry.stop();
+    let stored = namespace.create(&pod_with("during", &container("IfNotPresent"))).await;
+    assert_eq!(image(&stored), format!("nginx@{digest}"));
+    assert!(notes(&stored).starts_with("main: pinned as ") && notes(&stored).contains(" ago: docker.io"), "{stored}");
+    assert_eq!(stored["metadata"]["labels"]["berth.dev/attention"], "true");
+    // The kubelet asks anew for `Always`, and may reach what Berth cannot.
+    let stored = namespace.create(&pod_with("always", &container("Always"))).await;
+    assert_eq!(image(&stored), "nginx");
+    let metrics = webhook.status("/metrics").await.unwrap();
+    assert!(metrics.contains(r#"berth_pins_total{outcome="last_known_good"} 1"#), "{metrics}");
+    // What is gone is not remembered, whatever comes after.
+    registry.restart().await.unwrap();
+    registry.delete("library/nginx", &digest).await.unwrap();
+    until("the registry is asked again, and has nothing", LIMIT, async || {
+        let stored = namespace.try_create(&pod_with("gone", &container("IfNotPresent")), true).await?;
+        ensure!(image(&stored) == "nginx" && notes(&stored).contains("no such image"), "{stored}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    registry.stop();
+    let stored = namespace.create(&pod_with("after", &container("IfNotPresent"))).await;
+    assert_eq!(image(&stored), "nginx");
+}
+
+#[tokio::test]
 async fn a_missing_image_and_missing_credentials_are_told_apart() {
     let cluster = world().await.cluster;
     let options = registry::Options { password: true, ..registry::Options::default() };

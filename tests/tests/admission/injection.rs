@@ -17,24 +17,11 @@ use super::*;
 async fn a_sidecar_that_another_webhook_injects_is_pinned_and_the_others_stay() {
     let world = world().await;
     let cluster = world.cluster;
-    let listener = Listener::bind(cluster).await.unwrap();
-    let url = format!("https://{}/", axum::serve::Listener::local_addr(&listener).unwrap());
-    let mut injector = JoinSet::new();
-    injector.spawn(async { axum::serve(listener, Router::new().route("/", post(inject))).await });
-    cluster.apply(&registration(&url, &cluster.authority().bundle()).to_string()).await.unwrap();
-
     let mut labels = opted_in(Some("world"));
-    labels.push(("berth-tests/inject", "yes"));
+    labels.push(INJECTED);
     let namespace = Namespace::new(cluster, "injected", &labels).await;
-    let web = pod("web", "nginx");
-    until("the API server calls the injector", LIMIT, async || {
-        let pod = namespace.try_create(&web, true).await?;
-        ensure!(pod["spec"]["containers"].as_array().is_some_and(|list| list.len() == 2), "{pod}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    let stored = namespace.create(&web).await;
+    let _injector = injector(cluster, &namespace).await;
+    let stored = namespace.create(&pod("web", "nginx")).await;
     let [nginx, app] = ["library/nginx:latest", "shop/app:latest"].map(|image| world.digest(image));
     let containers = stored["spec"]["containers"].as_array().unwrap();
     let images: Vec<_> = containers.iter().map(|container| (&container["name"], &container["image"])).collect();
@@ -45,6 +32,26 @@ async fn a_sidecar_that_another_webhook_injects_is_pinned_and_the_others_stay() 
     let originals = stored["metadata"]["annotations"]["berth.dev/original-images"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(originals).unwrap(), json!({"main": "nginx", "sidecar": "shop/app"}));
 }
+
+/// Starts the injector and waits until the API server calls it in `namespace`, which has the label [`INJECTED`].
+pub(super) async fn injector(cluster: &Cluster, namespace: &Namespace) -> JoinSet<io::Result<()>> {
+    let listener = Listener::bind(cluster).await.unwrap();
+    let url = format!("https://{}/", axum::serve::Listener::local_addr(&listener).unwrap());
+    let mut injector = JoinSet::new();
+    injector.spawn(async { axum::serve(listener, Router::new().route("/", post(inject))).await });
+    cluster.apply(&registration(&url, &cluster.authority().bundle()).to_string()).await.unwrap();
+    until("the API server calls the injector", LIMIT, async || {
+        let pod = namespace.try_create(&pod("probe", "example.com/any:1"), true).await?;
+        ensure!(pod["spec"]["containers"].as_array().is_some_and(|list| list.len() == 2), "{pod}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    injector
+}
+
+/// The label of namespaces in which the injector is called.
+pub(super) const INJECTED: (&str, &str) = ("berth-tests/inject", "yes");
 
 /// Puts a sidecar before all containers.
 async fn inject(Json(review): Json<Value>) -> Json<Value> {
@@ -74,7 +81,7 @@ fn registration(url: &str, bundle: &str) -> Value {
             "failurePolicy": "Fail",
             "reinvocationPolicy": "IfNeeded",
             "clientConfig": {"url": url, "caBundle": bundle},
-            "namespaceSelector": {"matchLabels": {"berth-tests/inject": "yes"}},
+            "namespaceSelector": {"matchLabels": {INJECTED.0: INJECTED.1}},
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
         }],
     })

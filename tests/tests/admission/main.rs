@@ -9,6 +9,7 @@
 )]
 
 mod administrator;
+mod always_pull;
 mod failures;
 mod injection;
 mod mirrors;

@@ -136,6 +136,19 @@ async fn mirrors_are_asked_for_the_newer_build() {
 }
 
 #[tokio::test]
+async fn mirrors_are_not_asked_for_what_is_only_remembered() {
+    let rules = "mirror: {rules: [{source: docker.io, mirror: harbor.local/hub}]}";
+    let app = app(&format!("pin: {{repin: replace, repinImages: ['*']}}\n{rules}"));
+    let older = app.registry.push("harbor.local/hub/library/nginx:older");
+    app.registry.remember("nginx:latest", &older, Duration::from_secs(60));
+    let down = Error::Unreachable { host: "docker.io".to_owned(), reason: "refused".to_owned() };
+    app.registry.fail("nginx:latest", down);
+    app.registry.put("harbor.local/hub/library/nginx:any", &OLD[1..].parse().unwrap());
+    let (after, _) = create(&app, &pod_of(&format!("nginx:latest{OLD}"), "IfNotPresent")).await;
+    assert_eq!(image(&after), format!("harbor.local/hub/library/nginx:latest{OLD}"));
+}
+
+#[tokio::test]
 async fn a_newer_build_that_no_mirror_has_is_no_reason_to_refuse_the_old_one() {
     let rules = "mirror: {rules: [{source: docker.io, mirror: harbor.local/hub, fallback: deny}]}";
     let app = app(&format!("pin: {{repin: replace, repinImages: ['*']}}\n{rules}"));
