@@ -149,7 +149,8 @@ async fn an_open_connection_feels_a_new_fault() {
     stream.write_all(request.as_bytes()).await.unwrap();
     timeout(MOMENT, stream.read(&mut answer)).await.unwrap_err();
     scene.proxy.set(Fault::Refuse).await.unwrap();
-    assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+    let end = timeout(MOMENT, stream.read(&mut answer)).await.unwrap();
+    assert_eq!(end.unwrap_or(0), 0);
     TcpStream::connect(scene.proxy.host()).await.unwrap_err();
     assert_eq!((scene.proxy.connections(), scene.proxy.open_connections()), (1, 0));
 
