@@ -116,6 +116,12 @@ impl Registry {
         self.requests().iter().filter(wanted).count()
     }
 
+    /// Starts again, and takes only what this service signs with its key of now.
+    pub async fn trust(&mut self, tokens: &TokenServer) -> anyhow::Result<()> {
+        self.folder.write(KEYS, tokens.keys().to_string())?;
+        self.restart().await
+    }
+
     /// Ends the process; what was pushed stays on disk.
     pub fn stop(&mut self) {
         self.process = None;
@@ -145,6 +151,8 @@ pub const PASSWORD: &str = "berth";
 pub const ECR_USER: &str = "AWS";
 /// That user's password, in the shape that theirs have.
 pub const ECR_PASSWORD: &str = "eyJwYXlsb2FkIjoiYmVydGgtdGVzdHMiLCJ2ZXJzaW9uIjoiMiJ9";
+/// The keys of its token service, below its folder.
+const KEYS: &str = "keys.json";
 /// Where the process writes, below its folder.
 const LOG: &str = "registry.log";
 /// Starts before a lost race for a port is an error.

@@ -82,7 +82,7 @@ impl TokenServer {
         let shared = Arc::new(Shared {
             users,
             public,
-            signer: Signer::new()?,
+            signer: Mutex::new(Signer::new()?),
             manner: Mutex::new(Manner::default()),
             requests: Mutex::default(),
         });
@@ -106,6 +106,12 @@ impl TokenServer {
         *locked(&self.shared.manner) = manner;
     }
 
+    /// Signs by a new key from now on; registries take what it signs when they have been told to.
+    pub fn change_key(&self) -> anyhow::Result<()> {
+        *locked(&self.shared.signer) = Signer::new()?;
+        Ok(())
+    }
+
     /// All requests so far, in the order in which they were answered.
     pub fn requests(&self) -> Vec<TokenRequest> {
         locked(&self.shared.requests).clone()
@@ -118,7 +124,7 @@ impl TokenServer {
 
     /// The keys that a registry trusts, as a JSON Web Key Set.
     pub(crate) fn keys(&self) -> Value {
-        self.shared.signer.keys()
+        locked(&self.shared.signer).keys()
     }
 
     /// What the tests themselves push with.
@@ -134,14 +140,14 @@ impl Master {
     /// A token with which everything may be done in `repository`.
     pub(crate) fn token(&self, repository: &str) -> anyhow::Result<String> {
         let access = json!([{ "type": "repository", "name": repository, "actions": ["pull", "push", "delete"] }]);
-        self.0.signer.sign("berth-tests", &access, false)
+        locked(&self.0.signer).sign("berth-tests", &access, false)
     }
 }
 
 struct Shared {
     users: Vec<User>,
     public: Vec<Pattern>,
-    signer: Signer,
+    signer: Mutex<Signer>,
     manner: Mutex<Manner>,
     requests: Mutex<Vec<TokenRequest>>,
 }
@@ -174,7 +180,7 @@ impl Shared {
         let patterns = self.public.iter().chain(user.iter().flat_map(|user| &user.pulls));
         let access = question.pulls(&patterns.collect::<Vec<_>>());
         let subject = user.map_or("", |user| &user.name);
-        let Ok(token) = self.signer.sign(subject, &access, manner.expired) else {
+        let Ok(token) = locked(&self.signer).sign(subject, &access, manner.expired) else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         let tokens = question.names(manner).iter().map(|name| (*name, json!(token)));

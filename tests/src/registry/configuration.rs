@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ECR_USER, Options, PASSWORD, USER};
+use super::{ECR_USER, KEYS, Options, PASSWORD, USER};
 use crate::{
     processes::Folder,
     token_server::{ISSUER, SERVICE},
@@ -41,7 +41,7 @@ fn tls(options: &Options<'_>, address: &str, folder: &Folder) -> anyhow::Result<
 /// Nothing: for everybody.
 fn auth(options: &Options<'_>, folder: &Folder) -> anyhow::Result<Value> {
     if let Some(tokens) = options.tokens {
-        let keys = folder.write("keys.json", tokens.keys().to_string())?;
+        let keys = folder.write(KEYS, tokens.keys().to_string())?;
         let realm = tokens.realm();
         return Ok(json!({ "token": { "realm": realm, "service": SERVICE, "issuer": ISSUER, "jwks": keys } }));
     }

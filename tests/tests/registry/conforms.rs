@@ -6,7 +6,7 @@ use berth::registry::{Error, Shared, conformance};
 use berth_tests::{
     pki::Authority,
     registry::{Options, PASSWORD, Registry, USER},
-    token_server::TokenServer,
+    token_server::{TokenServer, User},
 };
 
 use super::{Berth, HOST, Told, World, password};
@@ -40,15 +40,38 @@ async fn over_tls_with_a_password() {
 }
 
 #[tokio::test]
-async fn with_tokens_for_everybody() {
+async fn with_tokens_for_nobody_in_particular_and_for_a_user() {
     let authority = Authority::new().unwrap();
-    let public = vec!["conformance/*".parse().unwrap()];
-    let tokens = TokenServer::start(Some(&authority), Vec::new(), public).await.unwrap();
-    let options = Options { authority: Some(&authority), tokens: Some(&tokens), ..Options::default() };
+    for public in [true, false] {
+        let users = vec![User::new("alice", "wonder", &["conformance/*"])];
+        let everybody = if public { vec!["conformance/*".parse().unwrap()] } else { Vec::new() };
+        let tokens = TokenServer::start(Some(&authority), users, everybody).await.unwrap();
+        let options = Options { authority: Some(&authority), tokens: Some(&tokens), ..Options::default() };
+        let registry = Registry::start_with(&options).await.unwrap();
+        let alice = password("alice", "wonder");
+        let told = Told {
+            authority: Some(&authority),
+            tokens: Some(&tokens),
+            credential: (!public).then_some(&alice),
+            ..Told::default()
+        };
+        Berth::told(&registry, &told).conforms(&World::of(&registry)).await;
+        assert!(tokens.requests().iter().all(|request| request.authorization.is_none() == public));
+    }
+}
+
+#[tokio::test]
+async fn with_certificates_on_both_sides() {
+    let (authority, clients, strangers) =
+        (Authority::new().unwrap(), Authority::new().unwrap(), Authority::new().unwrap());
+    let options = Options { authority: Some(&authority), clients: Some(&clients), ..Options::default() };
     let registry = Registry::start_with(&options).await.unwrap();
-    let told = Told { authority: Some(&authority), tokens: Some(&tokens), ..Told::default() };
-    Berth::told(&registry, &told).conforms(&World::of(&registry)).await;
-    assert!(tokens.requests().iter().all(|request| request.authorization.is_none()));
+    let told = Told { authority: Some(&authority), ..Told::default() };
+    Berth::told(&registry, &Told { clients: Some(&clients), ..told }).conforms(&World::of(&registry)).await;
+    for clients in [None, Some(&strangers)] {
+        let answer = Berth::told(&registry, &Told { clients, ..told }).ask("conformance/moving:v1").await;
+        assert!(matches!(answer, Err(Error::Unreachable { .. })), "{answer:?}");
+    }
 }
 
 /// A cache asks its upstream for every tag, so pushes are seen at once. Deletions are not: what the upstream has no
