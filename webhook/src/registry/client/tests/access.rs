@@ -132,8 +132,8 @@ async fn a_token_service_without_tls_or_inside_is_not_asked() {
     let port = other.address.port();
     for (realm, words) in [
         (format!("http://localhost:{port}/token"), "is not asked without TLS"),
-        (format!("http://127.0.0.1:{port}/token"), "127.0.0.1"),
-        ("https://169.254.169.254/t".to_owned(), "169.254.169.254"),
+        (format!("http://127.0.0.1:{port}/token"), "if you mean it: 127.0.0.1 is a loopback address"),
+        ("https://169.254.169.254/t".to_owned(), "if you mean it: 169.254.169.254 is a metadata address"),
         ("https://a:b@example.com/t".to_owned(), "has a user in it"),
         ("/token".to_owned(), "its token service `/token` is no URL"),
     ] {
