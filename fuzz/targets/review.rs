@@ -32,6 +32,7 @@ fuzz_target!(|body: &[u8]| {
     let app = App {
         config: Arc::new(Config::default()),
         keychain: Keychain::default(),
+        pull_secrets: None,
         registry: EverySecond,
         nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
         namespaces: None,

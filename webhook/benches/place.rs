@@ -85,6 +85,7 @@ impl Bench {
         let app = App {
             config: Arc::new(Config::default()),
             keychain: Keychain::default(),
+            pull_secrets: None,
             registry: Shared::new(registry, Duration::from_secs(300)),
             nodes: Some(Arc::new(Nodes::fixed(index))),
             namespaces: None,

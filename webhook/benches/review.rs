@@ -68,6 +68,7 @@ fn allocations(containers: usize) -> f64 {
     let app = App {
         config: Arc::new(Config::default()),
         keychain: Keychain::default(),
+        pull_secrets: None,
         registry: Shared::new(registry, Duration::from_secs(300)),
         nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
         namespaces: None,

@@ -169,6 +169,7 @@ async fn serve() {
     let app = App {
         config: Arc::new(config),
         keychain: Keychain::default(),
+        pull_secrets: None,
         registry: Shared::new(registry, Duration::from_secs(3_600)),
         nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
         namespaces: None,

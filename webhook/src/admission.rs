@@ -1,6 +1,6 @@
 //! The review: decode → select → pin → mirror → place → patch → respond, a file a step.
 //!
-//! Every rule is a function from data to data; the only waiting is in [`pin`] and [`mirror`].
+//! Every rule is a function from data to data; the only waiting is in [`secrets`], [`pin`] and [`mirror`].
 
 pub mod budget;
 pub mod decode;
@@ -14,6 +14,7 @@ pub mod place;
 pub mod relax;
 pub mod respond;
 pub mod scope;
+pub mod secrets;
 pub mod select;
 pub mod settle;
 pub mod verb;
@@ -36,6 +37,7 @@ use crate::{
     image::Reference,
     namespaces::Namespaces,
     nodes::{Heartbeat, Index, Nodes},
+    pull_secrets::PullSecrets,
     registry::{Asker, Keychain, Resolve},
     telemetry::{Metrics, outcome},
 };
@@ -48,6 +50,8 @@ pub struct App<R> {
     pub registry: R,
     /// As whom they are asked.
     pub keychain: Keychain,
+    /// The pull secrets of Pods; none where they are not used.
+    pub pull_secrets: Option<Arc<PullSecrets>>,
     /// What nodes hold; none without a cluster.
     pub nodes: Option<Arc<Nodes>>,
     /// Which Namespaces have switched steps off; none without a cluster.
@@ -226,11 +230,14 @@ impl<R: Resolve> App<R> {
         let plans: Vec<Plan<'_>> = self.with_nodes(|index| {
             slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, scope.steps)).collect()
         });
-        let asker = Asker { namespace: subject.namespace, proven: subject.proven, pull_secrets: None };
-        let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
         let budget = Budget::until(deadline);
+        let given = secrets::given(self.pull_secrets.as_deref(), subject, &plans, &budget).await;
+        let keyring = given.keyring.as_ref();
+        let asker = Asker { namespace: subject.namespace, proven: subject.proven, pull_secrets: keyring };
+        let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
         let answers = pin::pin(&desk, &plans, &budget).await;
         let mirrored = mirror::mirror(&desk, &plans, &answers, &budget).await;
+        let notes = secrets::notes(&given.problems, &answers, &mirrored);
         let relaxing = Relaxing::of(subject, &plans);
         let changes: Vec<Change> = self.with_nodes(|index| {
             let sight = Sight { index, now: Instant::now(), relaxing };
@@ -240,7 +247,7 @@ impl<R: Resolve> App<R> {
         });
         let placement = self.place(subject, &changes);
         self.count(&changes, &placement);
-        patch::patch(subject, scope.notes, &plans, changes, placement)
+        patch::patch(subject, scope.notes.into_iter().chain(notes).collect(), &plans, changes, placement)
     }
 
     /// Where the Pod can run, by what its images will be.

@@ -17,5 +17,6 @@ pub mod local_registry;
 pub mod manifest;
 pub mod namespaces;
 pub mod nodes;
+pub mod pull_secrets;
 pub mod registry;
 pub mod telemetry;

@@ -43,6 +43,7 @@ fn app(settings: &str) -> App<Fake> {
         nodes: Some(Arc::new(Nodes::fixed(nodes(config.place.list_limit)))),
         config: Arc::new(config),
         keychain: Keychain::default(),
+        pull_secrets: None,
         registry: Fake::new(),
         namespaces: None,
         controller: None,

@@ -18,6 +18,11 @@ impl Budget {
         Self { deadline, half: left(deadline) / 2 }
     }
 
+    /// When pull secrets must have been read: a Pod can be pinned without its secrets, but not without time.
+    pub fn secrets(&self) -> Instant {
+        share(self.deadline, 4).min(now() + LONGEST_FOR_SECRETS)
+    }
+
     /// When the sources must have answered: half of the time is left for mirrors, where any are to be asked.
     pub fn sources(&self, mirrors_follow: bool) -> Instant {
         if mirrors_follow { share(self.deadline, 2) } else { self.deadline }
@@ -42,3 +47,6 @@ fn left(deadline: Instant) -> Duration {
 fn now() -> Instant {
     time::Instant::now().into_std()
 }
+
+/// An API server that calls Berth answers within milliseconds.
+const LONGEST_FOR_SECRETS: Duration = Duration::from_secs(1);

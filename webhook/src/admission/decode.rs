@@ -215,7 +215,7 @@ pub struct Spec<'a> {
     /// Raw until a Pod is placed.
     #[serde(borrow, default)]
     pub tolerations: Option<&'a RawValue>,
-    /// Raw until one is added.
+    /// Raw until they are read, or one is added.
     #[serde(borrow, default)]
     pub image_pull_secrets: Option<&'a RawValue>,
     /// Raw until a Pod is placed.

@@ -92,6 +92,11 @@ impl<'a> Detour<'a> {
         !self.stops.is_empty()
     }
 
+    /// The pull secrets by which nodes pull from these mirrors.
+    pub fn pull_secrets(&self) -> impl Iterator<Item = &'a str> {
+        self.stops.iter().filter_map(|stop| stop.rule.pull_secret.as_deref())
+    }
+
     /// The image's name at the first mirror.
     pub fn first(&self) -> Option<&str> {
         self.stops.first().map(|stop| stop.image.name())

@@ -121,6 +121,7 @@ fn app(config: Config, known: &Cluster) -> anyhow::Result<App<Shared<Client>>> {
     let registry = Shared::new(Client::new(&config, Arc::clone(&metrics))?, config.pin.max_age.max(ONE_RUN));
     Ok(App {
         keychain: Keychain::read(&config)?,
+        pull_secrets: None,
         config: Arc::new(config),
         registry,
         nodes: known.nodes.clone(),

@@ -21,6 +21,7 @@ fn app(settings: &str) -> App<Fake> {
         config: Arc::new(config),
         registry: Fake::new(),
         keychain: Keychain::default(),
+        pull_secrets: None,
         nodes: None,
         namespaces: None,
         controller: None,

@@ -14,6 +14,7 @@ use crate::{
     local_registry::LocalRegistry,
     namespaces::Namespaces,
     nodes::{Heartbeat, Nodes},
+    pull_secrets::PullSecrets,
     registry::{self, Ages, Keychain, Memory, Shared},
     server::callers::{Callers, Trust},
     telemetry::Metrics,
@@ -37,6 +38,7 @@ pub(super) fn rules(
     Ok(App {
         registry: Shared::remembering(client, Ages::from(&config.pin), memory, metrics.clone()),
         keychain: Keychain::read(&config)?,
+        pull_secrets: cluster.filter(|_| config.pull_secrets.enabled).map(|cluster| cluster.pull_secrets.clone()),
         config: Arc::new(config),
         nodes: cluster.map(|cluster| cluster.nodes.clone()),
         namespaces: cluster.map(|cluster| cluster.namespaces.clone()),
@@ -94,9 +96,10 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
     fixed(old) != fixed(new) || (trusts(new) && !trusts(old))
 }
 
-/// What is known of the cluster, by watches.
+/// What is known of the cluster: by watches, and of Secrets by asking.
 pub(super) struct Cluster {
     client: Client,
+    pull_secrets: Arc<PullSecrets>,
     nodes: Arc<Nodes>,
     namespaces: Arc<Namespaces>,
     controller: Arc<Heartbeat>,
@@ -110,6 +113,7 @@ impl Cluster {
         let client = cluster::client().await?;
         let nodes = Arc::new(Nodes::new(config.place.list_limit));
         Ok(Self {
+            pull_secrets: Arc::new(PullSecrets::new(client.clone())),
             client,
             nodes,
             namespaces: Arc::default(),

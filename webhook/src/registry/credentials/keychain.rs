@@ -60,6 +60,7 @@ impl Keychain {
         }
         let name = Name::new(image.host(), &image.path());
         let mut candidates = pull_secrets.map(|keyring| keyring.candidates(&name)).unwrap_or_default();
+        candidates.truncate(MOST_OF_A_POD);
         for entry in self.entries.iter().filter(|entry| self.serves(entry, asker)) {
             candidates.extend(entry.source.candidates(&name));
         }
@@ -71,6 +72,9 @@ impl Keychain {
         entry.namespaces.is_empty() || (named && (asker.proven || !self.provable))
     }
 }
+
+/// Credentials of a Pod that are tried for one image: a tenant writes them, and each is a request to the registry.
+const MOST_OF_A_POD: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -49,9 +49,10 @@ impl Keyring {
         for (server, login) in docker::logins(text, format)? {
             let credential = login.credential(&server)?;
             if let (Ok(scope), Some(credential)) = (Scope::parse_server(&server), credential) {
-                self.insert(scope, credential);
+                self.entries.push(Entry { scope, credential });
             }
         }
+        self.sort();
         Ok(())
     }
 
@@ -62,8 +63,14 @@ impl Keyring {
     }
 
     /// Adds all of `other`, each behind those with the same key.
-    pub(super) fn extend(&mut self, other: &Self) {
-        other.entries.iter().cloned().for_each(|Entry { scope, credential }| self.insert(scope, credential));
+    pub fn extend(&mut self, other: &Self) {
+        self.entries.extend(other.entries.iter().cloned());
+        self.sort();
+    }
+
+    /// Once for all that was added: a tenant's Secret can have thousands, which must not cost their square.
+    fn sort(&mut self) {
+        self.entries.sort_by(|one, other| other.scope.key().cmp(one.scope.key()));
     }
 
     /// The credentials for the repository `path` at `host`, in the order in which they are to be tried.

@@ -158,3 +158,28 @@ async fn a_provider_has_the_same_key_whatever_it_answers() {
     let elsewhere = provided(&tempfile::tempdir().unwrap(), "one");
     assert_ne!(key(&one), key(&elsewhere));
 }
+
+#[test]
+fn a_crowd_in_pull_secrets_does_not_crowd_out_the_administrators() {
+    let mut secrets = Keyring::default();
+    for number in 0..40 {
+        let mut secret = Keyring::default();
+        secret.add(logins("reg.example", &format!("pod-{number}")).as_bytes(), Format::Config).unwrap();
+        secrets.extend(&secret);
+    }
+    let keychain = keychain(&[("all", &[])], true);
+    let found = keychain.candidates(&image(), &Asker { namespace: "us", proven: true, pull_secrets: Some(&secrets) });
+    let users = users(&found);
+    assert_eq!((users.len(), users[0], users[15], users[16]), (MOST_OF_A_POD + 1, "pod-0", "pod-15", "all"));
+}
+
+#[test]
+fn a_large_secret_costs_by_its_size() {
+    let entry = |number| format!(r#""{number:06}.example": {{"auth": "YTpi"}}"#);
+    let text = format!(r#"{{"auths": {{{}}}}}"#, (0..100_000).map(entry).collect::<Vec<_>>().join(","));
+    let began = Instant::now();
+    let (mut keyring, mut both) = (Keyring::default(), Keyring::default());
+    keyring.add(text.as_bytes(), Format::Config).unwrap();
+    both.extend(&keyring);
+    assert!(began.elapsed() < Duration::from_secs(10), "each was compared with each");
+}
