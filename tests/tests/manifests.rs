@@ -13,7 +13,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     authorization::v1::SelfSubjectRulesReview,
     coordination::v1::Lease,
-    core::v1::{ConfigMap, Namespace, Pod},
+    core::v1::{ConfigMap, Namespace, Pod, Secret},
 };
 use kube::{
     Api,
@@ -94,6 +94,40 @@ async fn the_webhook_reads_and_writes_nothing() {
     .await
     .unwrap();
     check_rights("default", SYSTEM, none).await.unwrap();
+}
+
+/// Nothing binds the `ClusterRole` for pull secrets; where somebody does, it is `get` by name and nothing else.
+#[tokio::test]
+async fn the_webhook_reads_secrets_where_somebody_lets_it() {
+    let cluster = installed().await.unwrap();
+    for namespace in ["bound", "unbound"] {
+        cluster.namespace(namespace, &[]).await.unwrap();
+    }
+    let everywhere = ["nodes list watch", "namespaces list watch"];
+    check_rights("berth-webhook", "bound", &everywhere).await.unwrap();
+    cluster.apply(&pull_secret_binding("bound")).await.unwrap();
+    check_rights("berth-webhook", "bound", &["secrets get", everywhere[0], everywhere[1]]).await.unwrap();
+    check_rights("berth-webhook", "unbound", &everywhere).await.unwrap();
+    check_rights("berth-webhook", SYSTEM, &["leases/berth-controller list watch", everywhere[0], everywhere[1]])
+        .await
+        .unwrap();
+
+    let secrets =
+        |namespace| async move { Api::<Secret>::namespaced(client_of("berth-webhook").await.unwrap(), namespace) };
+    let missing = secrets("bound").await.get("any").await.unwrap_err().to_string();
+    assert!(missing.contains("not found"), "{missing}");
+    let denied = secrets("unbound").await.get("any").await.unwrap_err().to_string();
+    assert!(denied.contains("cannot get resource \"secrets\""), "{denied}");
+    let by_name = ListParams::default().fields("metadata.name=any");
+    let denied = secrets("bound").await.list(&by_name).await.unwrap_err().to_string();
+    assert!(denied.contains("cannot list resource \"secrets\""), "{denied}");
+}
+
+/// The `RoleBinding` that docs/configuration.md shows, for `namespace`.
+fn pull_secret_binding(namespace: &str) -> String {
+    let text = include_str!("../../docs/configuration.md");
+    let binding = text.split("```yaml\n").find(|block| block.contains("kind: RoleBinding")).unwrap();
+    binding.split("```").next().unwrap().replace("namespace: shop", &format!("namespace: {namespace}"))
 }
 
 #[tokio::test]
