@@ -55,8 +55,9 @@ async fn requests(mut stream: impl Wire, number: usize, shared: &Shared) -> io::
             Fault::Refuse | Fault::ResetConnection => return reset(stream.socket()),
             _ => {}
         }
-        sleep(manner.delay).await;
+        sleep(manner.delay / 2).await; // on the way there; and on the way back what is known gets old
         let answer = answer(shared, &request, &fault, which).await;
+        sleep(manner.delay / 2).await;
         let answer = if manner.without_digest { without_digest(answer) } else { answer };
         deliver(&mut stream, &request, &answer, &fault).await?;
     }

@@ -45,7 +45,8 @@ async fn with_the_registry_down_the_last_digest_stands_in_and_says_so() {
     let mut registry = Registry::start().await.unwrap();
     let digest = registry.push("library/nginx", "latest", "nginx").await.unwrap();
     let (webhook, namespace) = webhook(cluster, "down-remembered", &docker_hub_at(&registry.endpoint())).await;
-    let container = |policy: &str| json!({"containers": [{"name": "main", "image": "nginx", "imagePullPolicy": policy}]});
+    let container =
+        |policy: &str| json!({"containers": [{"name": "main", "image": "nginx", "imagePullPolicy": policy}]});
     let stored = namespace.create(&pod_with("before", &container("IfNotPresent"))).await;
     assert_eq!(notes(&stored), "");
     registry.stop();

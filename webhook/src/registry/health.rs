@@ -115,10 +115,10 @@ impl Turn<'_> {
         match error {
             None => self.health.pauses.invalidate(&self.key),
             Some(error @ Error::TooMany { host, retry_after }) => {
-                self.health.pause(&self.key, host, error, *retry_after)
+                self.health.pause(&self.key, host, error, *retry_after);
             }
             Some(error @ Error::Busy { host, retry_after }) => {
-                self.health.pause(&self.key, host, error, Some(*retry_after))
+                self.health.pause(&self.key, host, error, Some(*retry_after));
             }
             Some(_) => {}
         }

@@ -257,4 +257,20 @@ mod tests {
         check(&metrics, "berth_configuration_valid 0");
         check(&metrics, "# EOF");
     }
+
+    #[test]
+    fn every_metric_is_explained() {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+        let explained = text.lines().filter_map(|line| line.strip_prefix("| `berth_")?.split('`').next());
+        let explained: Vec<_> = explained.collect();
+        let registry = format!("{:?}", Metrics::default().registry);
+        let registered: Vec<_> = registry.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(registered.len() > 15, "{registry}");
+        for name in &registered {
+            assert!(explained.iter().any(|explained| explained.starts_with(name)), "docs/metrics.md lacks {name}");
+        }
+        for name in &explained {
+            assert!(registered.iter().any(|registered| name.starts_with(registered)), "there is no metric {name}");
+        }
+    }
 }

@@ -85,7 +85,7 @@ fn client(reach: Reach, surroundings: &Surroundings, tls: Option<&ClientConfig>)
 }
 
 /// Idle connections that are kept per registry.
-const IDLE_CONNECTIONS: usize = 32;
+const IDLE_CONNECTIONS: usize = 64;
 /// How long one is kept.
 const IDLE: Duration = Duration::from_secs(90);
 /// How long one to a host is kept that only a tenant has named: there is no end of such hosts.
