@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test does not find, it fails by")]
 
 mod conforms;
+mod providers;
 mod tokens;
 
 use std::{
