@@ -84,7 +84,9 @@ async fn one_warning_holds_who_failed_and_what_to_do() {
     let (host, image, anonymous) = (host.to_owned(), name, true);
     let (limit, after) = (Duration::from_secs(25), Some(Duration::from_secs(86_400)));
     let reason = "asked for one digest, it gave another".to_owned();
+    let ca = "unknown certificate authority: add `caFile`".to_owned();
     for (error, remedy) in [
+        (Error::Unreachable { host: host.clone(), reason: ca }, "add `caFile`"),
         (Error::TimedOut { host: host.clone(), limit }, "see if it is up"),
         (Error::TooMany { host: host.clone(), retry_after: after }, "set a mirror or `pin.maxAge`"),
         (Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous }, "add them to `credentials`"),
@@ -98,7 +100,7 @@ async fn one_warning_holds_who_failed_and_what_to_do() {
         app.registry.down(Some(error.clone()));
         let response = ask(&app, Mode::Enforce, &review_of(&object)).await;
         let said = warning(&response);
-        assert!(said.starts_with(&format!("berth: {container}: not pinned: {host} ")), "{said}");
+        assert!(said.starts_with(&format!("berth: {container}: not pinned: {host}")), "{said}");
         assert!(said.contains(remedy) && said.chars().count() < 120, "{said}");
         assert!(response["auditAnnotations"]["notes"].to_string().contains(&error.to_string()), "nothing is lost");
     }

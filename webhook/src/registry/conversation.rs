@@ -100,7 +100,7 @@ impl Conversation<'_> {
             http = self
                 .upstreams
                 .client_for(&next, &self.upstream)
-                .map_err(|refusal| self.not_sent_to("a redirect", &refusal))?;
+                .map_err(|refusal| self.not_sent_to("redirects", &refusal))?;
             (url, header) = (next, None);
         }
         Err(self.untrusted(format!("more than {REDIRECTS} redirects")))
@@ -211,8 +211,7 @@ impl Conversation<'_> {
 
     /// Berth does not connect to where the registry sends it.
     fn not_sent_to(&self, what: &str, refusal: &Refusal) -> Error {
-        let host = self.image.host();
-        Error::not_allowed(self.image, format!("{host} sends Berth to {what}: {refusal}"))
+        Error::not_allowed(self.image, format!("{refusal} ({} {what} there)", self.image.host()))
     }
 
     /// A 5xx of `who`.
@@ -221,7 +220,10 @@ impl Conversation<'_> {
             Some(retry_after) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 Error::Busy { host: self.image.host().to_owned(), retry_after }
             }
-            _ => Error::unreachable(self.image, format!("{who} answered {}", answer.status())),
+            _ => Error::unreachable(
+                self.image,
+                format!("{who} answered {}: look into its log", answer.status().as_u16()),
+            ),
         }
     }
 

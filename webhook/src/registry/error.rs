@@ -52,7 +52,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// It failed a moment ago, or asked to be left alone, and was not asked again.
-    #[error("{host} is asked again in {} s: {last}", .again_in.as_millis().div_ceil(1000).max(1))]
+    #[error("{host}: {last}; it is asked again in {} s", .again_in.as_millis().div_ceil(1000).max(1))]
     Paused {
         /// The registry.
         host: String,

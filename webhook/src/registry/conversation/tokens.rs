@@ -25,7 +25,7 @@ impl Conversation<'_> {
         let endpoint = &self.upstream.endpoint;
         let url = bearer.service_url(endpoint).map_err(|reason| self.untrusted(reason))?;
         let http = self.upstreams.client_for(&url, &self.upstream);
-        let http = http.map_err(|refusal| self.not_sent_to(SERVICE, &refusal))?;
+        let http = http.map_err(|refusal| self.not_sent_to("has its token service", &refusal))?;
         let seen = may_see_credentials(&url, self.image.host(), endpoint, self.upstream.token_hosts());
         let standing = match credential {
             None => Standing::Stranger,

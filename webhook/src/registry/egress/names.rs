@@ -149,13 +149,13 @@ fn addresses(lookup: &Lookup) -> Vec<IpAddr> {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Unresolved {
     /// It does not exist, or has no address.
-    #[error("DNS has no address for {host}")]
+    #[error("cannot be resolved: check name and DNS: {host}")]
     Missing { host: String },
     /// No name server answered in time.
-    #[error("no name server answered for {host}")]
+    #[error("no answer from DNS: check its servers: {host}")]
     Silent { host: String },
     /// There is no name server, or it failed.
-    #[error("{host} cannot be looked up: {reason}")]
+    #[error("DNS failed: check its servers: {host}: {reason}")]
     Unusable { host: String, reason: String },
 }
 

@@ -30,14 +30,33 @@ impl Failure {
     }
 }
 
-/// The cause of a failed request, in words: what is around it says only that the request failed, and where to.
+/// The cause of a failed request, in words, and what to do about it: short, because the end may be cut where people read
+/// them.
 pub(in crate::registry) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() && error.is_connect() {
-        return "no connection could be made in time".to_owned();
+        return NO_CONNECTION.to_owned();
     }
     let causes = causes(error);
-    let tls = causes.iter().find_map(|cause| of_tls(*cause)).map(in_words);
-    tls.or_else(|| causes.last().map(ToString::to_string)).unwrap_or_else(|| "the request failed".to_owned())
+    let known = causes.iter().find_map(|cause| of_tls(*cause).map(in_words).or_else(|| of_connection(*cause)));
+    known.or_else(|| causes.last().map(ToString::to_string)).unwrap_or_else(|| "the request failed".to_owned())
+}
+
+/// What is wrong with a connection.
+fn of_connection(cause: &(dyn Error + 'static)) -> Option<String> {
+    if cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message) {
+        return Some(BROKEN.to_owned());
+    }
+    let words = match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused: see if it runs",
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => BROKEN,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route to it: see network policies",
+        io::ErrorKind::TimedOut => NO_CONNECTION,
+        _ => return None,
+    };
+    Some(words.to_owned())
 }
 
 /// What is behind `error`, from the outside in.
@@ -51,16 +70,16 @@ fn of_tls<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     cause.downcast_ref().or_else(|| wrapped().and_then(|inner| of_tls(inner)))
 }
 
-/// What is wrong with the TLS of a registry, and what can be done about it.
+/// What is wrong with the TLS of a registry.
 fn in_words(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
+    let words = match error {
+        rustls::Error::InvalidCertificate(problem) => return of_certificate(problem),
         rustls::Error::PeerIncompatible(_)
         | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
-            "it has no TLS that Berth takes: 1.2 or newer, with current ciphers".to_owned()
+            "its TLS is too old: let it speak 1.2 or 1.3"
         }
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "it wants a certificate from Berth; give it `clientCertFile`".to_owned()
+            "it wants a certificate: set `clientCertFile`"
         }
         rustls::Error::AlertReceived(
             AlertDescription::BadCertificate
@@ -71,28 +90,70 @@ fn in_words(error: &rustls::Error) -> String {
             | AlertDescription::CertificateRevoked
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::DecryptError,
-        ) => "it does not take Berth's certificate; look at `clientCertFile`".to_owned(),
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "it does not speak TLS; give it an `endpoint` with http:// if that is meant".to_owned()
-        }
-        other => format!("TLS failed: {other}"),
-    }
+        ) => "it refuses Berth: renew `clientCertFile`",
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it speaks no TLS: set an http `endpoint`",
+        other => return format!("TLS failed, see its log: {other}"),
+    };
+    words.to_owned()
 }
 
 fn of_certificate(problem: &CertificateError) -> String {
-    let what = match problem {
+    let words = match problem {
         // A private authority that was made anew often has the old one's name, and then its signature is wrong.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "is of an unknown authority; give it a `caFile`"
+            "unknown certificate authority: add `caFile`"
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired: renew it",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "is not valid yet; compare the clocks"
+            "its certificate is not valid yet: see clocks"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "is for another host; set `endpoint` to a name in it"
+            "certificate of another host: see `endpoint`"
         }
-        other => return format!("its certificate cannot be trusted: {other}"),
+        other => return format!("its certificate is bad: renew it: {other}"),
     };
-    ["its certificate ", what].concat()
+    words.to_owned()
+}
+
+const NO_CONNECTION: &str = "no connection in time: see if it is up";
+const BROKEN: &str = "the connection broke: look into its log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Letters left of a warning of 119 after the name of a container (20) and of a registry (30), and `…`.
+    const LEFT: usize = 119 - "berth: : not pinned: : …".len() - 20 - 30 + "…".len() - 1;
+
+    #[track_caller]
+    fn check(words: Option<String>, remedy: &str) {
+        let words = words.unwrap();
+        assert!(words.ends_with(remedy) && words.len() <= LEFT, "{} of {LEFT}: {words}", words.len());
+    }
+
+    #[test]
+    fn what_to_do_is_not_cut() {
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage as Message};
+        for (error, remedy) in [
+            (InvalidCertificate(CertificateError::UnknownIssuer), "add `caFile`"),
+            (InvalidCertificate(CertificateError::BadSignature), "add `caFile`"),
+            (InvalidCertificate(CertificateError::Expired), "renew it"),
+            (InvalidCertificate(CertificateError::NotValidYet), "see clocks"),
+            (InvalidCertificate(CertificateError::NotValidForName), "see `endpoint`"),
+            (AlertReceived(AlertDescription::ProtocolVersion), "let it speak 1.2 or 1.3"),
+            (AlertReceived(AlertDescription::CertificateRequired), "set `clientCertFile`"),
+            (AlertReceived(AlertDescription::UnknownCA), "renew `clientCertFile`"),
+            (Message(InvalidMessage::InvalidContentType), "set an http `endpoint`"),
+        ] {
+            check(Some(in_words(&error)), remedy);
+        }
+        for (kind, remedy) in [
+            (io::ErrorKind::ConnectionRefused, "see if it runs"),
+            (io::ErrorKind::ConnectionReset, "look into its log"),
+            (io::ErrorKind::HostUnreachable, "see network policies"),
+            (io::ErrorKind::TimedOut, "see if it is up"),
+        ] {
+            check(of_connection(&io::Error::from(kind)), remedy);
+        }
+    }
 }

@@ -141,7 +141,7 @@ async fn a_token_service_without_tls_or_inside_is_not_asked() {
         let stranger = Stranger::answering(move |_| challenge(&realm)).await;
         let told = ask(&client(&[("reg.example", &stranger.url())], &[("reg.example", "user:hunter2")]), IMAGE).await;
         let told = told.unwrap_err();
-        assert!(told.starts_with("reg.example ") && told.contains(words), "{told}");
+        assert!(told.contains("reg.example") && told.contains(words), "{told}");
     }
     assert!(other.seen().is_empty());
 }
@@ -164,7 +164,7 @@ async fn a_token_service_may_fail_in_many_ways() {
     let redirect = || super::stranger::redirect("/other");
     assert_eq!(with_token_answer(redirect).await, format!("{untrusted} answered 307 Temporary Redirect"));
     assert_eq!(with_token_answer(|| json("{}")).await, format!("{untrusted} gave an empty token"));
-    let down = "reg.example: its token service answered 502 Bad Gateway";
+    let down = "reg.example: its token service answered 502: look into its log";
     assert_eq!(with_token_answer(|| status(502)).await, down);
     assert!(with_token_answer(|| status(429)).await.starts_with("reg.example limits requests"));
     assert!(with_token_answer(|| status(403)).await.starts_with("reg.example wants credentials"));

@@ -73,7 +73,7 @@ async fn a_redirect_leads_nowhere_inside() {
     ] {
         let stranger = Stranger::answering(move |_| redirect(&location)).await;
         let told = ask(&client(&[("reg.example", &stranger.url())], &[]), IMAGE).await.unwrap_err();
-        assert!(told.ends_with(reason), "{told}");
+        assert!(told.contains(reason), "{told}");
     }
     assert!(inside.seen().is_empty());
 }
@@ -114,7 +114,7 @@ async fn a_registry_is_asked_at_its_endpoint_and_below_its_path() {
 #[tokio::test]
 async fn a_refused_connection_is_told_in_words() {
     let told = ask(&client(&[("reg.example", "http://127.0.0.1:1")], &[]), IMAGE).await;
-    assert_eq!(told, Err("reg.example: Connection refused (os error 111)".to_owned()));
+    assert_eq!(told, Err("reg.example: connection refused: see if it runs".to_owned()));
 }
 
 fn authority() -> Authority {
@@ -145,12 +145,12 @@ async fn a_certificate_is_verified_against_its_own_authority_only() {
     let good = leaf(&ours, "127.0.0.1");
     assert_eq!(over_tls(&good, Some(&ours), false).await, Ok(DIGEST.to_owned()));
     assert_eq!(over_tls(&good, None, true).await, Ok(DIGEST.to_owned()));
-    let unknown = "reg.example: its certificate is of an unknown authority; give it a `caFile`";
+    let unknown = "reg.example: unknown certificate authority: add `caFile`";
     assert_eq!(over_tls(&good, None, false).await, Err(unknown.to_owned()));
     let told = over_tls(&good, Some(&other), false).await.unwrap_err();
-    assert!(told.starts_with("reg.example: its certificate "), "{told}");
+    assert!(told.starts_with("reg.example: ") && told.contains("certificate"), "{told}");
     let told = over_tls(&leaf(&ours, "other.example"), Some(&ours), false).await.unwrap_err();
-    assert!(told.ends_with("its certificate is for another host; set `endpoint` to a name in it"), "{told}");
+    assert!(told.ends_with("certificate of another host: see `endpoint`"), "{told}");
 }
 
 #[tokio::test]

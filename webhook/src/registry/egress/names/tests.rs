@@ -40,7 +40,10 @@ async fn only_a_configured_host_is_looked_for_in_the_search_list() {
     let mut want = want.concat();
     want.sort();
     assert_eq!(tried, want);
-    assert_eq!(told(&names, "other.svc", Reach::Public).await, Err("DNS has no address for other.svc".to_owned()));
+    assert_eq!(
+        told(&names, "other.svc", Reach::Public).await,
+        Err("cannot be resolved: check name and DNS: other.svc".to_owned())
+    );
     assert!(!server.asked().contains(&"other.svc.cluster.local. A".to_owned()));
 }
 
@@ -87,13 +90,16 @@ async fn each_failure_has_its_words() {
     .await;
     let names = server.names(&[], 1, "");
     for (host, want) in [
-        ("nobody.example", Err("DNS has no address for nobody.example")),
-        ("empty.example", Err("DNS has no address for empty.example")),
-        ("failed.example", Err("failed.example cannot be looked up: the name server answers Server Failure")),
+        ("nobody.example", Err("cannot be resolved: check name and DNS: nobody.example")),
+        ("empty.example", Err("cannot be resolved: check name and DNS: empty.example")),
+        (
+            "failed.example",
+            Err("DNS failed: check its servers: failed.example: the name server answers Server Failure"),
+        ),
         ("half.example", Ok("8.8.8.8")),
-        ("silent.example", Err("no name server answered for silent.example")),
+        ("silent.example", Err("no answer from DNS: check its servers: silent.example")),
         // One family may be there: nothing is proven.
-        ("doubtful.example", Err("no name server answered for doubtful.example")),
+        ("doubtful.example", Err("no answer from DNS: check its servers: doubtful.example")),
     ] {
         let got = told(&names, host, Reach::Public).await;
         assert_eq!(got.as_ref().map(String::as_str).map_err(String::as_str), want, "host: {host}");
@@ -159,6 +165,6 @@ async fn a_machine_without_name_servers_says_so() {
         search: Vec::new(),
         ndots: 1,
     };
-    let want = "ghcr.io cannot be looked up: /etc/resolv.conf: no nameservers found in config";
+    let want = "DNS failed: check its servers: ghcr.io: /etc/resolv.conf: no nameservers found in config";
     assert_eq!(told(&names, "ghcr.io", Reach::Public).await, Err(want.to_owned()));
 }

@@ -39,24 +39,20 @@ async fn a_certificate_that_cannot_be_trusted_is_told_in_words() {
             (rcgen::KeyPair::generate().unwrap(), rcgen::CertificateParams::new(vec!["127.0.0.1".into()]));
         Issued { certificate: params.unwrap().self_signed(&key).unwrap(), key }
     };
-    let unknown = Err("its certificate is of an unknown authority; give it a `caFile`");
+    let unknown = Err("unknown certificate authority: add `caFile`");
     for (what, issued, want) in [
         ("good", ours.issue("127.0.0.1", |_| {}), Ok(200)),
         (
             "expired",
             ours.issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)),
-            Err("its certificate has expired"),
+            Err("its certificate has expired: renew it"),
         ),
         (
             "early",
             ours.issue("127.0.0.1", |params| params.not_before = rcgen::date_time_ymd(4000, 1, 1)),
-            Err("its certificate is not valid yet; compare the clocks"),
+            Err("its certificate is not valid yet: see clocks"),
         ),
-        (
-            "for another host",
-            ours.issue("other.example", |_| {}),
-            Err("its certificate is for another host; set `endpoint` to a name in it"),
-        ),
+        ("for another host", ours.issue("other.example", |_| {}), Err("certificate of another host: see `endpoint`")),
         ("of another authority", other.issue("127.0.0.1", |_| {}), unknown),
         ("of nobody", self_signed, unknown),
     ] {
@@ -91,11 +87,11 @@ async fn old_tls_and_none_are_told_in_words() {
             [trusting(&folder, &ours), config::Registry { insecure_skip_verify: true, ..entry("reg.example", None) }]
         {
             let got = told(&Server::writing(bytes).await, entry).await;
-            assert_eq!(got, Err("it has no TLS that Berth takes: 1.2 or newer, with current ciphers".to_owned()));
+            assert_eq!(got, Err("its TLS is too old: let it speak 1.2 or 1.3".to_owned()));
         }
     }
     let got = told(&Server::writing(b"HTTP/1.1 400 Bad Request\r\n\r\n").await, trusting(&folder, &ours)).await;
-    assert_eq!(got, Err("it does not speak TLS; give it an `endpoint` with http:// if that is meant".to_owned()));
+    assert_eq!(got, Err("it speaks no TLS: set an http `endpoint`".to_owned()));
 }
 
 #[tokio::test]
@@ -116,9 +112,9 @@ async fn a_registry_that_wants_a_certificate_gets_one() {
     assert_eq!(told(&server, insecure).await, Ok(200));
     assert_eq!(server.lines().len(), 2);
     let none = told(&server, trusting(&folder, &ours)).await;
-    assert_eq!(none, Err("it wants a certificate from Berth; give it `clientCertFile`".to_owned()));
+    assert_eq!(none, Err("it wants a certificate: set `clientCertFile`".to_owned()));
     let other = told(&server, showing(&strangers)).await;
-    assert_eq!(other, Err("it does not take Berth's certificate; look at `clientCertFile`".to_owned()));
+    assert_eq!(other, Err("it refuses Berth: renew `clientCertFile`".to_owned()));
     assert_eq!(server.lines().len(), 2);
 }
 
