@@ -196,6 +196,49 @@ fn patch_names_its_objects() {
 }
 
 #[test]
+fn mirrors_newer_builds_and_policies_are_shown_as_a_review_decides_them() {
+    let bench = Bench::new();
+    bench.file("nodes.json", &nodes().to_string());
+    bench.configure(
+        "pin: {repin: replace, repinImages: ['registry.test/*'], pullPolicy: IfNotPresent}\n\
+         mirror: {rules: [{source: docker.io, mirror: registry.test, resolve: mirror, pullSecret: harbor}]}\n",
+    );
+    let old = format!("registry.test/shop/web:latest@sha256:{}", "7".repeat(64));
+    let spec = |image: &str, policy: &str, other: &str| {
+        format!(
+            "{{containers: [{{name: a, image: '{image}', imagePullPolicy: {policy}}}, \
+             {{name: b, image: '{other}', imagePullPolicy: IfNotPresent}}]}}"
+        )
+    };
+    let file = |spec: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {spec}}}\n---\n\
+             {{apiVersion: apps/v1, kind: Deployment, metadata: {{name: d}}, spec: {{template: {{spec: {spec}}}}}}}\n"
+        )
+    };
+    bench.file("shop.yaml", &file(&spec("docker.io/shop/web:latest", "Always", &old)));
+    let args = ["-f", "shop.yaml", "--config", "berth.yaml", "--nodes", "nodes.json"];
+    let ran = bench.run(&args);
+    assert_eq!((ran.code, ran.out), (Some(0), file(&spec(&pinned(), "IfNotPresent", &pinned()))), "{}", ran.err);
+    let check = "nodes have not pulled from registry.test yet: check DNS, CA, pull secret there";
+    let lines: Vec<_> = ran.err.lines().collect();
+    let want = [
+        format!("Pod/p: a: {check}"),
+        "Pod/p: b: re-pinned: latest means another build now".to_owned(),
+        format!("Deployment/d: a: {check}"),
+        "Deployment/d: b: re-pinned: latest means another build now".to_owned(),
+        "Deployment/d: the mirror needs pull secret harbor: add it to the template's imagePullSecrets".to_owned(),
+    ];
+    assert_eq!(lines, want);
+
+    let ran = bench.run(&[&args[..], &["-o", "json"]].concat());
+    let mut documents = serde_json::Deserializer::from_str(&ran.out).into_iter::<Value>();
+    let (pod, deployment) = (documents.next().unwrap().unwrap(), documents.next().unwrap().unwrap());
+    assert_eq!(pod.pointer("/spec/imagePullSecrets"), Some(&json!([{"name": "harbor"}])));
+    assert_eq!(deployment.pointer("/spec/template/spec/imagePullSecrets"), None, "a template is the author's");
+}
+
+#[test]
 fn placement_is_told_and_in_json_also_done() {
     let bench = Bench::new();
     bench.file("nodes.json", &nodes().to_string());
