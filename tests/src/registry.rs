@@ -34,7 +34,8 @@ pub struct Options<'a> {
     pub password: bool,
     /// Only to whom this service gives a token, by Bearer authentication.
     pub tokens: Option<&'a TokenServer>,
-    /// As a pull-through cache of this one, which is served by plain HTTP; nothing can be pushed or deleted here.
+    /// As a pull-through cache of this one; nothing can be pushed or deleted here. Where that one serves TLS, it is by a
+    /// certificate from `authority`, too.
     pub upstream: Option<&'a Registry>,
 }
 
@@ -73,6 +74,7 @@ impl Registry {
             None => format!("127.0.0.1:{}", free_port()?),
         };
         folder.write("config.json", configuration(options, &address, &folder)?.to_string())?;
+        folder.write(AUTHORITIES, options.authority.map(Authority::certificate).unwrap_or_default())?;
         let scheme = if options.authority.is_some() { "https" } else { "http" };
         let pusher = Pusher::new(options, format!("{scheme}://{address}"))?;
         let mut registry = Self { process: None, program, address, scheme, password: options.password, pusher, folder };
@@ -132,6 +134,7 @@ impl Registry {
         self.stop();
         let mut command = Command::new(&self.program);
         command.arg("serve").arg(self.folder.path().join("config.json"));
+        command.env("SSL_CERT_FILE", self.folder.path().join(AUTHORITIES));
         let mut process = Process::spawn("registry", &command, self.folder.path())?;
         let address = self.host();
         let accepts = until("the registry accepts connections", START_LIMIT, async || {
@@ -153,6 +156,8 @@ pub const ECR_USER: &str = "AWS";
 pub const ECR_PASSWORD: &str = "eyJwYXlsb2FkIjoiYmVydGgtdGVzdHMiLCJ2ZXJzaW9uIjoiMiJ9";
 /// The keys of its token service, below its folder.
 const KEYS: &str = "keys.json";
+/// Whose certificates it trusts, below its folder.
+const AUTHORITIES: &str = "authorities.crt";
 /// Where the process writes, below its folder.
 const LOG: &str = "registry.log";
 /// Starts before a lost race for a port is an error.

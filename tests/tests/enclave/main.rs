@@ -7,8 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test does not find, it fails by")]
 
 mod inside;
+mod kind;
 mod packets;
+mod production;
 mod stranger;
+mod town;
 
 use std::{
     io::{self, Write as _},
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         };
         Trial::test(name, run).with_ignored_flag(refused.is_some())
     };
-    let trials = packets::ALL.iter().map(|(name, test)| trial(name, *test)).collect();
+    let trials =
+        packets::ALL.iter().chain(kind::ALL).chain(production::ALL).map(|(name, test)| trial(name, *test)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -43,14 +43,13 @@ pub(super) enum Reach {
 impl Reach {
     /// Judges a URL before anything is resolved; `written` is the address that the configuration itself writes.
     fn judge_url(self, url: &Url, written: Option<IpAddr>) -> Result<(), Refusal> {
-        let host = url.host_str().unwrap_or_default();
-        let named = || host.to_owned();
+        let named = || authority(url); // an entry must have the port, too
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refusal::User { host: named() });
         }
         match (literal(url), url.domain()) {
             (Some(address), _) if written == Some(address) => {}
-            (Some(address), _) => self.judge(host, address)?,
+            (Some(address), _) => self.judge(&named(), address)?,
             (None, Some(name)) if self == Self::Public && is_local(name) => {
                 return Err(Refusal::LocalName { host: named() });
             }
@@ -58,7 +57,9 @@ impl Reach {
             (None, None) => return Err(Refusal::NoHost { host: named() }),
         }
         match (self, url.scheme(), url.port()) {
-            (Self::Public, "https", Some(port)) => Err(Refusal::Port { host: named(), port }),
+            (Self::Public, "https", Some(port)) => {
+                Err(Refusal::Port { host: url.host_str().unwrap_or_default().to_owned(), port })
+            }
             (_, "https", _) | (Self::Inside | Self::Local | Self::Proxy, "http", _) => Ok(()), // 443 is no port of a URL
             (Self::Public, ..) => Err(Refusal::PlainHttp { host: named() }),
             (Self::Inside | Self::Local | Self::Proxy, ..) => Err(Refusal::NoHost { host: named() }),
@@ -87,6 +88,12 @@ pub(super) fn literal(url: &Url) -> Option<IpAddr> {
         Host::Ipv6(address) => Some(address.into()),
         Host::Domain(_) => None,
     }
+}
+
+/// `HOST` or `HOST:PORT`, as references write it.
+pub(super) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Whether only this machine, this cluster or this site gives `name` a meaning.
@@ -120,7 +127,7 @@ pub(super) enum Refusal {
     #[error("add it to `registries`: the cluster says that it is at {host}, which is {address}, {kind}")]
     LocalRegistry { host: String, address: IpAddr, kind: Kind },
     /// The cluster does not say where its local registry is for Pods. Short, because the line to add must not be cut.
-    #[error("add `hostFromClusterNetwork: HOST:PORT` to local-registry-hosting")]
+    #[error("add `hostFromClusterNetwork` to local-registry-hosting")]
     NoAddress,
     /// The proxy's name leads to where no proxy is.
     #[error("look at HTTPS_PROXY: the proxy {host} is at {address}, {kind}")]

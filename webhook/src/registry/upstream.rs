@@ -12,7 +12,7 @@ pub(super) use tls::Authorities;
 
 use super::{
     challenge,
-    egress::{BadProxy, Names, Proxies, Reach, Refusal, Road, Surroundings, literal},
+    egress::{BadProxy, Names, Proxies, Reach, Refusal, Road, Surroundings, authority, literal},
 };
 use crate::config::{self, Config, UnlistedRegistries};
 
@@ -168,12 +168,6 @@ fn written(registry: &config::Registry, endpoint: Option<&Url>) -> Option<IpAddr
         Some(endpoint) => literal(endpoint),
         None => default_endpoint(&registry.host).ok().as_ref().and_then(literal),
     }
-}
-
-/// `HOST` or `HOST:PORT`, as references write it.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn default_endpoint(host: &str) -> Result<Url, Refusal> {

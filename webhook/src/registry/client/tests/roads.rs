@@ -56,8 +56,10 @@ async fn a_challenge_from_where_a_redirect_leads_is_not_answered() {
 #[tokio::test]
 async fn a_redirect_leads_nowhere_inside() {
     let inside = Stranger::answering(|_| manifest(Some(DIGEST))).await;
+    let host = inside.url().replace("http://", "");
+    let literal = format!("add {host} to `registries` if you mean it: 127.0.0.1 is a loopback address");
     for (location, reason) in [
-        (inside.url(), "add 127.0.0.1 to `registries` if you mean it: 127.0.0.1 is a loopback address"),
+        (inside.url(), literal.as_str()),
         (
             "https://169.254.169.254/latest".to_owned(),
             "add 169.254.169.254 to `registries` if you mean it: 169.254.169.254 is a metadata address",
@@ -86,7 +88,7 @@ async fn hosts_that_are_not_configured_are_public_or_not_asked() {
         ("0x7f.1/app", "add 127.0.0.1 to `registries` if you mean it: 127.0.0.1 is a loopback address"),
         ("[::1]/app", "add [::1] to `registries` if you mean it: ::1 is a loopback address"),
         ("localhost/app", "add localhost to `registries` if you mean it: it is a local name"),
-        ("localhost:5001/app", "add localhost to `registries` if you mean it: it is a local name"),
+        ("localhost:5001/app", "add localhost:5001 to `registries` if you mean it: it is a local name"),
         (
             "reg.example:5001/app",
             "add reg.example:5001 to `registries` if you mean it: other hosts are asked at port 443 only",
