@@ -3,6 +3,7 @@
 //! The shape of the file is the shape of these structs. A key enters with the capability behind it.
 
 mod access;
+mod files;
 mod hosting;
 mod load;
 mod mirror;
@@ -21,6 +22,7 @@ mod tests;
 use std::time::Duration;
 
 pub use access::{CredentialSource, Credentials, LocalRegistry, PullSecrets, UnlistedRegistries};
+pub use files::Files;
 pub use hosting::Hosting;
 use load::Profile;
 pub use load::{ConfigError, Finding, Warning, load, parse};
@@ -59,6 +61,8 @@ pub struct Config {
     pub tenants: Tenants,
     /// Bounds on time and memory.
     pub limits: Limits,
+    /// Where all this stands; none where it was not read from files.
+    pub files: Files,
 }
 
 impl Config {
@@ -82,6 +86,7 @@ impl Config {
             skip_owners: root.list("skipOwners", OwnerKind::read).unwrap_or_else(OwnerKind::known),
             tenants: Tenants::read(root.section("tenants")),
             limits: Limits::read(root.section("limits")),
+            files: Files::default(),
         };
         if config.pin.repin == Repin::Replace
             && config.pin.repin_images.is_empty()

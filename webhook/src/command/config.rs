@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Outcome};
-use crate::config;
+use crate::{config, registry::Keychain};
 
 /// Work with a configuration file.
 #[derive(Debug, clap::Subcommand)]
@@ -33,7 +33,9 @@ pub fn run(command: Command) -> Result<Outcome, Failure> {
 }
 
 fn check(args: &CheckArgs) -> Result<Outcome, Failure> {
-    let (_, warnings) = config::load(&args.config).map_err(|error| Failure::Usage(anyhow!(error)))?;
+    let (config, warnings) = config::load(&args.config).map_err(|error| Failure::Usage(anyhow!(error)))?;
+    // What is behind the files that it names: keys that fit, programs that can be run.
+    Keychain::read(&config).context("`credentials`").map_err(Failure::Usage)?;
     let mut out = io::stdout().lock();
     let mut print = |line: &str| writeln!(out, "{line}").context("standard output");
     let printed =

@@ -26,7 +26,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<Outcome, Failure> {
     logs::init();
     let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
-    let source = Source::new(args.config);
+    let mut source = Source::new(args.config);
     let config = Arc::new(ArcSwap::from_pointee(source.load().map_err(Failure::Usage)?));
     let client = cluster::client().await?;
 

@@ -76,7 +76,7 @@ struct Webhook {
 
 impl Webhook {
     async fn build(args: Args) -> Result<Self, Failure> {
-        let source = Source::new(args.config);
+        let mut source = Source::new(args.config);
         let config = source.load().map_err(Failure::Usage)?;
         let metrics = Arc::new(Metrics::new(&config));
         let files = certificate_files(args.tls_cert, args.tls_key)?;

@@ -10,7 +10,7 @@ use berth_cert_manager::authorities;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
-    Config, providers,
+    Config, Files, providers,
     section::{Content, Findings, NamedFile, Section},
     value, yaml,
 };
@@ -23,7 +23,9 @@ use super::{
 pub fn load(path: &Path) -> Result<(Config, Vec<Warning>), ConfigError> {
     let unreadable = |error: io::Error| ConfigError::Unreadable { path: path.to_owned(), reason: error.to_string() };
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    check(&text, &path.display().to_string(), file_problem)
+    let (mut config, named, warnings) = check(&text, &path.display().to_string(), file_problem)?;
+    config.files = Files::new(path, &text, named.into_iter().map(|named| named.path));
+    Ok((config, warnings))
 }
 
 /// The same for a text; `name` stands for the file in messages, and files that the configuration names stay closed.
@@ -31,7 +33,8 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Warning>), ConfigError> {
 /// # Errors
 /// As for [`load`].
 pub fn parse(text: &str, name: &str) -> Result<(Config, Vec<Warning>), ConfigError> {
-    check(text, name, |_| None)
+    let (config, _, warnings) = check(text, name, |_| None)?;
+    Ok((config, warnings))
 }
 
 /// What is wrong with a configuration.
@@ -105,7 +108,7 @@ fn check(
     text: &str,
     file: &str,
     file_problem: fn(&NamedFile) -> Option<String>,
-) -> Result<(Config, Vec<Warning>), ConfigError> {
+) -> Result<(Config, Vec<NamedFile>, Vec<Warning>), ConfigError> {
     let wrong = |findings| wrong(file.to_owned(), findings);
     let node = yaml::read(text).map_err(|error| wrong(vec![error.finding()]))?;
     let mut findings = Findings::default();
@@ -117,7 +120,7 @@ fn check(
         return Err(wrong(findings.errors));
     }
     let warning = |finding| Warning { file: file.to_owned(), finding };
-    Ok((config, findings.warnings.into_iter().map(warning).collect()))
+    Ok((config, findings.files, findings.warnings.into_iter().map(warning).collect()))
 }
 
 /// All that is wrong with `file`, in its order.

@@ -21,6 +21,7 @@ use self::inquiry::Inquiry;
 pub(super) use self::{
     credential::{Credential, Fingerprint},
     inquiry::Unanswered,
+    provider::{Language, Name},
 };
 pub use self::{
     docker::Format,

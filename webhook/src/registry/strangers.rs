@@ -1,10 +1,17 @@
 //! Doors for the fuzz targets: what reads strangers' text, and is private otherwise.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE, header::WWW_AUTHENTICATE};
 use reqwest::Url;
 
-use super::{answer, challenge::Challenge, token_service::Token};
-use crate::image::Digest;
+use super::{
+    answer,
+    challenge::Challenge,
+    credentials::{Language, Name},
+    token_service::Token,
+};
+use crate::{config::ProviderVersion, image::Digest};
 
 /// The token service that a registry with TLS names in its challenge, with the question to it.
 pub fn token_service(challenge: &[u8]) -> Option<String> {
@@ -32,4 +39,12 @@ pub fn manifest_headers(digest: &[u8], kind: &[u8]) -> Result<Option<Digest>, St
     }
     answer::is_manifest(&headers)?;
     answer::digest(&headers, None)
+}
+
+/// How a provider's answer is shown, or what is wrong with it: as a kubelet's plugin, and as a program of Docker's.
+pub fn provider(answer: &[u8]) -> [Result<String, String>; 2] {
+    let (version, default_duration) = (ProviderVersion::V1, Duration::from_secs(60));
+    let name = Name::new("reg.example", "app");
+    [Language::Kubelet { version, default_duration }, Language::Docker]
+        .map(|language| language.read(answer, &name).map(|answer| format!("{answer:?}")))
 }

@@ -18,8 +18,9 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+pub(super) use self::login::ARGUMENT as GET;
+pub(in crate::registry) use self::memory::Name;
 use self::memory::{Memory, Reach};
-pub(super) use self::{login::ARGUMENT as GET, memory::Name};
 use super::{
     credential::Fingerprint,
     keyring::Keyring,
@@ -43,7 +44,7 @@ pub(super) struct Provider {
 
 /// How a program is spoken to.
 #[derive(Clone, Debug)]
-pub(super) enum Language {
+pub(in crate::registry) enum Language {
     /// The kubelet's credential provider API.
     Kubelet {
         version: ProviderVersion,
@@ -54,9 +55,29 @@ pub(super) enum Language {
     Docker,
 }
 
+impl Language {
+    fn request(&self, name: &Name) -> String {
+        match self {
+            Self::Kubelet { version, .. } => kubelet::request(*version, name),
+            Self::Docker => login::request(name),
+        }
+    }
+
+    /// Reads what a program wrote that was asked about `name` and ended well.
+    ///
+    /// # Errors
+    /// What is wrong, without any of the text: it holds passwords.
+    pub(in crate::registry) fn read(&self, text: &[u8], name: &Name) -> Result<Answer, String> {
+        match self {
+            Self::Kubelet { version, default_duration } => kubelet::read(text, *version, *default_duration),
+            Self::Docker => login::read(text, name),
+        }
+    }
+}
+
 /// What a provider said.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(in crate::registry) struct Answer {
     /// The images that it is for.
     reach: Reach,
     /// None of them may match: then there are no credentials.
@@ -138,21 +159,15 @@ impl Provider {
     }
 
     async fn run(&self, name: &Name) -> Result<Answer, Failure> {
-        let input = match &self.speaks {
-            Language::Kubelet { version, .. } => kubelet::request(*version, name),
-            Language::Docker => login::request(name),
-        };
-        let output = self.program.run(input.as_bytes()).await?;
+        let output = self.program.run(self.speaks.request(name).as_bytes()).await?;
         let stdout = output.stdout.expose_secret();
-        if !output.good {
-            let unknown = matches!(self.speaks, Language::Docker) && login::is_unknown(stdout);
-            return if unknown { Ok(login::nothing()) } else { Err(Failure::Status(output.status)) };
+        if output.good {
+            self.speaks.read(stdout, name).map_err(Failure::Answer)
+        } else if matches!(self.speaks, Language::Docker) && login::is_unknown(stdout) {
+            Ok(login::nothing())
+        } else {
+            Err(Failure::Status(output.status))
         }
-        let answer = match &self.speaks {
-            Language::Kubelet { version, default_duration } => kubelet::read(stdout, *version, *default_duration),
-            Language::Docker => login::read(stdout, name),
-        };
-        answer.map_err(Failure::Answer)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

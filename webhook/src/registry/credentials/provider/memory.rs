@@ -9,14 +9,15 @@ use crate::registry::credentials::program::Failure;
 
 /// An image as providers are asked for it: host and repository, without tag and digest.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(in crate::registry::credentials) struct Name {
+pub(in crate::registry) struct Name {
     text: Arc<str>,
     /// Where the host ends.
     slash: usize,
 }
 
 impl Name {
-    pub(in crate::registry::credentials) fn new(host: &str, path: &str) -> Self {
+    /// The repository `path` at `host`.
+    pub(in crate::registry) fn new(host: &str, path: &str) -> Self {
         Self { text: [host, "/", path].concat().into(), slash: host.len() }
     }
 
