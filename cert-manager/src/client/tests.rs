@@ -49,10 +49,10 @@ fn a_client_has_the_names_that_its_certificate_gives_it() {
 
 #[test]
 fn a_certificate_that_is_not_for_clients_proves_none() {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
     let with = |usages: &[ExtendedKeyUsagePurpose]| {
         verify(&client(|params| params.extended_key_usages = usages.to_vec()), SystemTime::now())
     };
-    use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
     assert!(with(&[ServerAuth, ClientAuth]).is_ok());
     assert!(matches!(with(&[ServerAuth]), Err(Error::RefusedClient(_))));
     assert!(matches!(with(&[Any]), Err(Error::RefusedClient(_))));
