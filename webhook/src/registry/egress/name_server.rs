@@ -65,6 +65,17 @@ impl NameServer {
 
     /// Look-ups by this server, within half a second, and by `/etc/hosts` as it is given.
     pub(in crate::registry) fn names(&self, search: &[&str], ndots: usize, hosts: &str) -> Arc<Names> {
+        self.names_within(Duration::from_millis(500), search, ndots, hosts)
+    }
+
+    /// The same, within `limit`.
+    pub(in crate::registry) fn names_within(
+        &self,
+        limit: Duration,
+        search: &[&str],
+        ndots: usize,
+        hosts: &str,
+    ) -> Arc<Names> {
         let mut server = NameServerConfig::udp(Ipv4Addr::LOCALHOST.into());
         server.connections[0].port = self.port;
         let search = search.iter().map(|domain| Name::from_ascii(domain).unwrap()).collect();
@@ -73,7 +84,7 @@ impl NameServer {
         options.ndots = ndots;
         let mut known = Hosts::default();
         known.read_hosts_conf(hosts.as_bytes()).unwrap();
-        Arc::new(Names::new(&config, options, known, Duration::from_millis(500)))
+        Arc::new(Names::new(&config, options, known, limit))
     }
 
     /// The questions so far, sorted, because both families are asked for at once.

@@ -114,11 +114,11 @@ async fn a_family_that_stalls_holds_up_the_other_for_a_moment_only() {
         _ => Says::Nothing,
     })
     .await;
-    let names = server.names(&[], 1, "");
+    let names = server.names_within(Duration::from_secs(5), &[], 1, "");
     for (host, want) in [("four.example", "8.8.8.8"), ("six.example", "2001:4860::8")] {
         let start = Instant::now();
         assert_eq!(told(&names, host, Reach::Public).await, Ok(want.to_owned()));
-        assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }
 

@@ -110,3 +110,23 @@ async fn an_image_that_names_the_proxy_has_no_special_rights() {
     assert_eq!(told_of_name, Err(want.to_owned()));
     assert!(proxy.heads().is_empty());
 }
+
+/// The proxy stands for names that lead to loopback here: both are asked at the same server, whose certificate nobody knows.
+#[tokio::test]
+async fn a_token_service_is_verified_where_its_registry_is_not() {
+    let ours = Authority::new();
+    let server = Server::registry(Some(ours.issue("lab.corp", |_| {}).server(None))).await;
+    let proxy = Server::proxy(Some(server.address)).await;
+    let names = NameServer::answering(|_| Says::Nobody).await;
+    let url = format!("http://{}", proxy.address);
+    let token_hosts = vec!["auth.corp".to_owned()];
+    let lab = config::Registry { insecure_skip_verify: true, token_hosts, ..entry("lab.corp", None) };
+    let upstreams = behind(&[("HTTPS_PROXY", &url)], &[lab], names.names(&[], 1, ""));
+    assert_eq!(told(&upstreams, "lab.corp").await, Ok(200));
+    let token = Url::parse("https://auth.corp/token").unwrap();
+    let client = upstreams.client_for(&token, &upstreams.of("lab.corp").unwrap()).unwrap();
+    let error = client.get(token).send().await.unwrap_err();
+    assert_eq!(cause(&error), "unknown certificate authority: add `caFile`");
+    assert_eq!(proxy.lines(), ["CONNECT lab.corp:443 HTTP/1.1", "CONNECT auth.corp:443 HTTP/1.1"]);
+    assert_eq!(server.lines().len(), 1);
+}
