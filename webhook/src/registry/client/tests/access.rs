@@ -110,6 +110,7 @@ async fn the_token_service_of_the_registry_sees_the_credentials() {
     assert_eq!(stranger.authorizations(), [None, Some(USER.to_owned()), Some("Bearer t0".to_owned())]);
 }
 
+/// S9.
 #[tokio::test]
 async fn another_token_service_sees_none() {
     let other = with_tokens(|_| true, |_| true).await;
@@ -126,6 +127,7 @@ async fn another_token_service_sees_none() {
     assert_eq!(stranger.authorizations(), [None, Some("Bearer t0".to_owned())]);
 }
 
+/// S9.
 #[tokio::test]
 async fn a_token_service_without_tls_or_inside_is_not_asked() {
     let other = with_tokens(|_| true, |_| true).await;
@@ -210,6 +212,7 @@ async fn every_credential_that_matches_is_tried_and_then_none() {
     assert!(ask(&old, IMAGE).await.is_ok());
 }
 
+/// S12.
 #[tokio::test]
 async fn a_token_serves_one_repository_and_one_credential() {
     let owners = Arc::new(Mutex::new(Vec::new()));

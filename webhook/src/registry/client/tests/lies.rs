@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use axum::{body::Body, http::Response};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 
 use super::{
     ask, ask_within, client,
-    stranger::{MANIFEST, Stranger, manifest, status},
+    stranger::{MANIFEST, Stranger, challenge, manifest, status},
 };
 use crate::image::Digest;
 
@@ -58,6 +58,7 @@ async fn the_questions_ask_for_indexes_and_against_caches() {
     assert_eq!(ask(&client(&[("reg.example", &stranger.url())], &[]), IMAGE).await, Ok(sha("a")));
 }
 
+/// S13.
 #[tokio::test]
 async fn a_text_that_is_no_digest_is_refused() {
     for evil in ["sha256:EVIL\"}]", &format!("sha256:{}", "A".repeat(64)), "sha256:", "latest"] {
@@ -98,6 +99,7 @@ async fn a_digest_that_was_asked_for_is_the_one_that_comes() {
     assert_eq!(told(&answer, move || manifest(Some(&header))).await.0, Ok(long));
 }
 
+/// S14: the digest that counts is that of the bytes.
 #[tokio::test]
 async fn a_get_that_contradicts_its_own_header_is_refused() {
     let stranger = Stranger::answering(|request| {
@@ -122,6 +124,7 @@ async fn a_manifest_has_an_end() {
     assert_eq!(told(IMAGE, endless).await.0, untrusted("the manifest is larger than 4096 KiB"));
 }
 
+/// S16; floods are in `tests/bounds.rs`, where memory is counted.
 #[tokio::test]
 async fn headers_have_an_end() {
     let many = || {
@@ -174,6 +177,39 @@ async fn a_stall_ends_at_the_deadline() {
         let limit = told.unwrap_err();
         assert!(limit.starts_with("reg.example gave no answer in"), "case {number}: {limit}");
         assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
+
+/// S16: what drips is ended by the deadline, whether it is a manifest or a token.
+#[tokio::test]
+async fn what_drips_ends_at_the_deadline() {
+    let drops = || {
+        let each = Duration::from_millis(20);
+        let drops = stream::repeat_with(|| Ok::<_, std::io::Error>("{")).then(move |drop| async move {
+            tokio::time::sleep(each).await;
+            drop
+        });
+        Body::from_stream(drops)
+    };
+    for at_token in [false, true] {
+        let stranger = Stranger::answering(move |request| match request.uri.path() {
+            "/token" => Response::new(drops()),
+            _ if at_token => {
+                challenge(&format!("Bearer realm=\"http://{}/token\"", request.headers["host"].to_str().unwrap()))
+            }
+            _ => Response::builder()
+                .header("content-type", "application/vnd.oci.image.index.v1+json")
+                .body(drops())
+                .unwrap(),
+        })
+        .await;
+        let start = Instant::now();
+        let client = client(&[("reg.example", &stranger.url())], &[]);
+        let told = ask_within(&client, IMAGE, Duration::from_millis(300)).await.unwrap_err();
+        assert!(told.starts_with("reg.example gave no answer in "), "{told}");
+        assert!(start.elapsed() < Duration::from_secs(2));
+        let last = if at_token { "GET /token" } else { GET };
+        assert!(stranger.lines().last().is_some_and(|line| line.starts_with(last)), "{:?}", stranger.lines());
     }
 }
 

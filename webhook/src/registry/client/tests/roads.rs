@@ -18,6 +18,7 @@ use crate::{
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const IMAGE: &str = "reg.example/app:v1";
 
+/// S10.
 #[tokio::test]
 async fn a_redirect_loop_ends() {
     let stranger = Stranger::answering(|request| redirect(request.uri.path())).await;
@@ -26,6 +27,7 @@ async fn a_redirect_loop_ends() {
     assert_eq!(stranger.lines().len(), 4);
 }
 
+/// S10.
 #[tokio::test]
 async fn a_redirect_is_followed_without_credentials() {
     let other = Stranger::answering(|_| manifest(Some(DIGEST))).await;
@@ -42,6 +44,7 @@ async fn a_redirect_is_followed_without_credentials() {
     assert_eq!((other.lines(), other.authorizations()), (vec!["HEAD /elsewhere".to_owned()], vec![None]));
 }
 
+/// S11.
 #[tokio::test]
 async fn a_challenge_from_where_a_redirect_leads_is_not_answered() {
     let other = Stranger::answering(|_| challenge("Basic realm=\"x\"")).await;
@@ -141,6 +144,7 @@ async fn over_tls(leaf: &Leaf, trusted: Option<&Authority>, insecure: bool) -> R
     ask(&with_credentials(vec![entry], &[]), IMAGE).await
 }
 
+/// S17.
 #[tokio::test]
 async fn a_certificate_is_verified_against_its_own_authority_only() {
     let (ours, other) = (authority(), authority());

@@ -1,4 +1,4 @@
-//! What token services are asked and told: OAuth2, scopes, and who may see credentials.
+//! What token services are asked and told: `OAuth2`, scopes, and who may see credentials.
 
 use std::sync::{
     Arc,
