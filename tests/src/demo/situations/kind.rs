@@ -13,7 +13,8 @@ pub(super) async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     let new = stage.registry.push_index("app", "v2", "the second build").await?;
     screen.text(
         "localhost:5001/app:v2 was pushed, pulled by both nodes, and pushed again under the same tag. Inside the \
-         cluster the registry has another address; Berth is told in `registries`.",
+         cluster the registry has another address. On kind Berth learns it from the cluster's own ConfigMap; here it is told \
+         in `registries`, because everything is on loopback, which Berth takes from no ConfigMap.",
     );
     let pulled = [format!("localhost:5001/app@{old}"), "localhost:5001/app:v2".to_owned()];
     let pulled = pulled.each_ref().map(String::as_str);
