@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::anyhow;
 use futures::future::join;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -51,8 +52,8 @@ impl LocalRegistry {
         let watch = follow("configmaps", api, config, &metrics, |event| match event {
             Event::Init => listed = None,
             Event::InitApply(map) => listed = Some(map),
-            Event::InitDone => hear(&said, listed.take()),
-            Event::Apply(map) => hear(&said, Some(map)),
+            Event::InitDone => hear(&said, listed.take().as_ref()),
+            Event::Apply(map) => hear(&said, Some(&map)),
             Event::Delete(_) => hear(&said, None),
         });
         let settle = async {
@@ -62,6 +63,18 @@ impl LocalRegistry {
             }
         };
         join(watch, settle).await;
+    }
+
+    /// Reads it once, for a command that ends. Outside the cluster the registry is where people push to it, and that may
+    /// be their own machine.
+    ///
+    /// # Errors
+    /// Where the API server does not say, or what it says is broken.
+    pub async fn read(client: Client, outside: bool) -> anyhow::Result<Vec<Registry>> {
+        let map = Api::<ConfigMap>::namespaced(client, NAMESPACE).get_opt(NAME).await?;
+        let hosting = map.as_ref().and_then(text).map(Hosting::parse).transpose().map_err(|reason| anyhow!(reason))?;
+        let hosting = hosting.unwrap_or_default();
+        Ok(if outside { hosting.from_outside() } else { located(hosting).await.registries() })
     }
 
     async fn settle(&self, hosting: Hosting) {
@@ -75,9 +88,8 @@ impl LocalRegistry {
 }
 
 /// Passes on what `map` says, if it is something new. A broken one changes nothing, but that somebody has looked.
-fn hear(said: &watch::Sender<Option<Hosting>>, map: Option<ConfigMap>) {
-    let text = map.and_then(|map| map.data).and_then(|mut data| data.remove(KEY));
-    let hosting = text.as_deref().map(Hosting::parse).transpose();
+fn hear(said: &watch::Sender<Option<Hosting>>, map: Option<&ConfigMap>) {
+    let hosting = map.and_then(text).map(Hosting::parse).transpose();
     if let Err(reason) = &hosting {
         error!(reason, "{PLACE} is broken; what it said before stays in force");
     }
@@ -87,6 +99,11 @@ fn hear(said: &watch::Sender<Option<Hosting>>, map: Option<ConfigMap>) {
         *known = Some(new);
         differs
     });
+}
+
+/// The one key that Berth reads.
+fn text(map: &ConfigMap) -> Option<&str> {
+    map.data.as_ref()?.get(KEY).map(String::as_str)
 }
 
 /// Where it says no address inside the cluster, the usual one is tried, once.

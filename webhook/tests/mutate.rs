@@ -281,11 +281,6 @@ fn the_cluster_of_the_kubeconfig_is_asked() {
     let bench = Bench::new();
     let answer = || async { ([("content-type", "application/json")], nodes().to_string()) };
     let api = Server::of(any(answer));
-    let kubeconfig = |address: SocketAddr| {
-        json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [],
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "", "namespace": "kube-system"}}]})
-    };
     let pod = |namespace: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, {namespace}}}\nspec: {{containers: [{{name: x, image: local:dev, imagePullPolicy: Never}}]}}\n"
@@ -304,6 +299,42 @@ fn the_cluster_of_the_kubeconfig_is_asked() {
     let ran = bench.run_with(&["-f", "-"], &pod("namespace: shop"));
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), pod("namespace: shop").as_str()), "{ran:?}");
     assert!(ran.err.starts_with("images are not compared with what nodes hold: the cluster at http://127.0.0.1:1/ did not say: Connection refused"), "{ran:?}");
+}
+
+/// Outside the cluster its local registry is where people push to it, also on this machine.
+#[test]
+fn the_local_registry_of_the_cluster_is_trusted_by_the_dev_profile() {
+    let (bench, local) = (Bench::new(), Server::of(any(registry)));
+    let host = format!("localhost:{}", local.address.port());
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "local-registry-hosting", "namespace": "kube-public"},
+        "data": {"localRegistryHosting.v1": format!("host: '{host}'\n")},
+    });
+    let answer = move |request: Request| async move {
+        let is_map = request.uri().path() == "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting";
+        ([("content-type", "application/json")], if is_map { map.to_string() } else { nodes().to_string() })
+    };
+    let api = Server::of(any(answer));
+    fs::create_dir(bench.folder.path().join(".kube")).unwrap();
+    bench.file(".kube/config", &kubeconfig(api.address).to_string());
+    let image = format!("{host}/shop/web:latest");
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop}}\nspec: {{containers: [{{name: x, image: '{image}'}}]}}\n"
+    );
+    for (profile, after) in [("dev", format!("{image}@{DIGEST}")), ("production", image.clone())] {
+        bench.file(
+            "profile.yaml",
+            &format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\nprofile: {profile}\npin: {{tags: ['*']}}\n"),
+        );
+        let ran = bench.run_with(&["-f", "-", "--config", "profile.yaml"], &pod);
+        assert!(ran.out.contains(&format!("image: '{after}'}}")), "{profile}: {ran:?}");
+    }
+}
+
+fn kubeconfig(address: SocketAddr) -> Value {
+    json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [],
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "", "namespace": "kube-system"}}]})
 }
 
 #[test]

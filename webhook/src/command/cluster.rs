@@ -7,6 +7,11 @@ use kube::{Client, Config};
 
 use super::Failure;
 
+/// Whether this is a Pod.
+pub fn is_here() -> bool {
+    fs::exists(POD_NAMESPACE).unwrap_or(false)
+}
+
 /// A client by `KUBECONFIG`, `~/.kube/config` or the Pod's `ServiceAccount`. Connects to nothing: the API may be down.
 pub async fn client() -> Result<Client, Failure> {
     let client = async {

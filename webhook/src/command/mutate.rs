@@ -19,7 +19,7 @@ use self::{nodes::Cluster, show::Format};
 use super::{Failure, Outcome, cluster};
 use crate::{
     admission::App,
-    config::{self, Config},
+    config::{self, Config, LocalRegistry},
     manifest::Manifest,
     nodes::Heartbeat,
     registry::{Client, Keychain, Shared},
@@ -60,18 +60,8 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     if subjects.is_empty() {
         say(&format!("{name}: no Pod and no Pod template"));
     }
-    let known = match (&args.nodes, args.without_cluster || subjects.is_empty()) {
-        (Some(file), _) => nodes::read(file, config.place.list_limit).map_err(Failure::Usage)?,
-        (None, true) => Cluster::default(),
-        (None, false) => nodes::ask(config.place.list_limit).await.unwrap_or_else(|error| {
-            say(&format!(
-                "images are not compared with what nodes hold: {error:#} (see --nodes and --without-cluster)"
-            ));
-            Cluster::default()
-        }),
-    };
-
-    let app = app(config, &known).map_err(Failure::Usage)?;
+    let known = known(&args, &config, !subjects.is_empty()).await?;
+    let app = app(config.with_local(&known.local), &known).map_err(Failure::Usage)?;
     let decided = decide::all(&app, &manifest, subjects, &known.namespace).await;
     app.registry.finished().await;
     let decided = decided.map_err(|error| Failure::Usage(anyhow!("{name}:{error}")))?;
@@ -90,6 +80,33 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     print(&text).context("standard output").map_err(Failure::Unavailable)?;
     let denied = decided.iter().any(|decided| decided.verdict.denied.is_some());
     Ok(if denied { Outcome::Found } else { Outcome::Done })
+}
+
+/// What is known of the cluster; nothing is asked where there is nothing to decide.
+async fn known(args: &Args, config: &Config, needed: bool) -> Result<Cluster, Failure> {
+    let list_limit = config.place.list_limit;
+    if let Some(file) = &args.nodes {
+        return nodes::read(file, list_limit).map_err(Failure::Usage);
+    }
+    if args.without_cluster || !needed {
+        return Ok(Cluster::default());
+    }
+    let mut known = match nodes::ask(list_limit).await {
+        Ok(known) => known,
+        Err(error) => {
+            say(&format!(
+                "images are not compared with what nodes hold: {error:#} (see --nodes and --without-cluster)"
+            ));
+            return Ok(Cluster::default());
+        }
+    };
+    if config.local_registry == LocalRegistry::Trust {
+        match nodes::local_registry().await {
+            Ok(local) => known.local = local,
+            Err(error) => say(&format!("the cluster's local registry is not known: {error:#}")),
+        }
+    }
+    Ok(known)
 }
 
 fn is_stdin(file: &Path) -> bool {

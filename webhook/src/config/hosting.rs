@@ -53,6 +53,16 @@ impl Hosting {
         };
         self.hosts.iter().map(entry).collect()
     }
+
+    /// The same for a person outside the cluster: by plain HTTP where people push to it, which may be that person's own
+    /// machine. `localhost` is written as its address, as an administrator would have to.
+    pub fn from_outside(&self) -> Vec<Registry> {
+        let Some(pushed) = self.hosts.first() else { return Vec::new() };
+        let here = pushed.strip_prefix("localhost:").map(|port| ["127.0.0.1:", port].concat());
+        let endpoint = ["http://", here.as_deref().unwrap_or(pushed)].concat();
+        let outside = |entry| Registry { endpoint: Some(endpoint.clone()), outside: true, ..entry };
+        self.registries().into_iter().map(outside).collect()
+    }
 }
 
 impl Config {
@@ -117,6 +127,21 @@ mod tests {
         check("hostFromClusterNetwork: https://10.0.0.5", Ok((&[], Some("https://10.0.0.5"))));
         check("host: ''\nhostFromContainerRuntime:\nmore: {than: v1}\n", Ok((&[], None)));
         check("help: see elsewhere", Ok((&[], None)));
+    }
+
+    #[test]
+    fn outside_the_cluster_it_is_where_people_push_to() {
+        let outside = |text: &str| {
+            let entries = Hosting::parse(text).unwrap().from_outside();
+            entries.into_iter().map(|entry| (entry.host, entry.endpoint.unwrap(), entry.outside)).collect::<Vec<_>>()
+        };
+        let entry = |host: &str, endpoint: &str| (host.to_owned(), endpoint.to_owned(), true);
+        assert_eq!(outside("host: 'localhost:5001'"), [entry("localhost:5001", "http://127.0.0.1:5001")]);
+        let both =
+            "{host: 'k3d.localhost:5000', hostFromContainerRuntime: 'k3d:5000', hostFromClusterNetwork: 'k3d:5000'}";
+        let at = "http://k3d.localhost:5000";
+        assert_eq!(outside(both), [entry("k3d.localhost:5000", at), entry("k3d:5000", at)]);
+        assert_eq!(outside("help: me"), []);
     }
 
     #[test]

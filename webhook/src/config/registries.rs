@@ -30,6 +30,8 @@ pub struct Registry {
     pub token_hosts: Vec<String>,
     /// It is the cluster's local registry: it may be at a private address, and nothing more.
     pub local: bool,
+    /// Berth runs for a person outside the cluster: its local registry may be on that person's machine.
+    pub outside: bool,
 }
 
 impl Registry {
@@ -68,6 +70,7 @@ impl Registry {
             insecure_skip_verify,
             token_hosts,
             local: false,
+            outside: false,
         })
     }
 

@@ -78,7 +78,7 @@ impl Upstreams {
             let endpoint = registry.endpoint.as_deref().map(parse_endpoint).transpose()?;
             let own =
                 registry.ca_file.is_some() || registry.insecure_skip_verify || registry.client_cert_file.is_some();
-            let road = match (registry.local, own) {
+            let road = match (registry.local && !registry.outside, own) {
                 (true, _) => local.clone(),
                 (false, false) => inside.clone(),
                 (false, true) => road(Reach::Inside, authorities.setup(registry)?.as_ref())?,
@@ -164,7 +164,7 @@ impl Known {
 /// The address that an entry itself writes; the one in the cluster's own `ConfigMap` is nobody's wish.
 fn written(registry: &config::Registry, endpoint: Option<&Url>) -> Option<IpAddr> {
     match endpoint {
-        _ if registry.local || registry.host.starts_with('*') && endpoint.is_none() => None,
+        _ if registry.local && !registry.outside || registry.host.starts_with('*') && endpoint.is_none() => None,
         Some(endpoint) => literal(endpoint),
         None => default_endpoint(&registry.host).ok().as_ref().and_then(literal),
     }

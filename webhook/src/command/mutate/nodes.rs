@@ -12,7 +12,12 @@ use kube::{Api, Client, Config, api::ListParams};
 use serde::Deserialize;
 use tokio::time;
 
-use crate::nodes::{Index, Node, Nodes};
+use crate::{
+    command::cluster,
+    config::Registry,
+    local_registry::LocalRegistry,
+    nodes::{Index, Node, Nodes},
+};
 
 /// What is known of the cluster.
 pub(super) struct Cluster {
@@ -20,11 +25,13 @@ pub(super) struct Cluster {
     pub(super) nodes: Option<Arc<Nodes>>,
     /// Where objects go that name no namespace.
     pub(super) namespace: String,
+    /// Its local registry, where that is trusted.
+    pub(super) local: Vec<Registry>,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { nodes: None, namespace: "default".to_owned() }
+        Self { nodes: None, namespace: "default".to_owned(), local: Vec::new() }
     }
 }
 
@@ -43,7 +50,13 @@ pub(super) async fn ask(list_limit: usize) -> anyhow::Result<Cluster> {
     let silent = |why: String| anyhow!("the cluster at {server} did not say: {why}");
     let nodes = time::timeout(LIMIT, list(config)).await.map_err(|_| silent(format!("no answer within {LIMIT:?}")))?;
     let nodes = nodes.map_err(|error| silent(root(&error)))?;
-    Ok(Cluster { nodes: Some(fixed(nodes, list_limit)), namespace })
+    Ok(Cluster { nodes: Some(fixed(nodes, list_limit)), namespace, local: Vec::new() })
+}
+
+/// Asks the same cluster for its local registry, as it is reached from here.
+pub(super) async fn local_registry() -> anyhow::Result<Vec<Registry>> {
+    let client = Client::try_from(Config::infer().await?)?;
+    time::timeout(LIMIT, LocalRegistry::read(client, !cluster::is_here())).await?
 }
 
 /// The innermost cause: kube prints all of them at each level.
