@@ -62,16 +62,8 @@ fn followed() {
 
         // kind's own, where its registry has another name: the line that is missing is told where people look.
         town.cluster.apply(KINDS_OWN).await.unwrap();
-        let run = ["run", "main", "-n", WITH, "--image", app, "--dry-run=server"];
         let missing = "add `hostFromClusterNetwork` to local-registry-hosting";
-        until("the warning says what is missing", LIMIT, async || {
-            let said = town.cluster.kubectl(&run, "").await?;
-            let warning = String::from_utf8_lossy(&said.stderr).into_owned();
-            ensure!(warning.contains(missing), "{warning}");
-            Ok(())
-        })
-        .await
-        .unwrap();
+        warned(&town, app, missing).await;
         assert!(
             town.webhook.log().contains("add to its localRegistryHosting.v1 a line like"),
             "{}",
@@ -111,6 +103,19 @@ fn followed() {
         town.noted(app, "add localhost:5001 to `registries`").await;
         assert_eq!(tried(&usual), 1);
     })
+    .unwrap();
+}
+
+/// Waits until whoever creates a Pod is warned with all of `words`.
+async fn warned(town: &Town, app: &str, words: &str) {
+    let run = ["run", "main", "-n", WITH, "--image", app, "--dry-run=server"];
+    until("the warning says what is missing", LIMIT, async || {
+        let said = town.cluster.kubectl(&run, "").await?;
+        let warning = String::from_utf8_lossy(&said.stderr).into_owned();
+        ensure!(warning.contains(words), "{warning}");
+        Ok(())
+    })
+    .await
     .unwrap();
 }
 
