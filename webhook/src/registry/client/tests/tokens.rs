@@ -124,6 +124,30 @@ async fn the_scope_of_a_challenge_is_not_taken() {
     }
 }
 
+/// S12: of two tenants, and of those without credentials, none is served by another's token for the same repository.
+#[tokio::test]
+async fn a_token_serves_no_other_tenant() {
+    let stranger = with_service(|request| match authorization(request).as_deref() {
+        Some("Basic b3duZXI6aHVudGVyMg==") => json(TOKEN),
+        _ => status(401),
+    })
+    .await;
+    let url = stranger.url();
+    let of = |credentials: &[(&str, &str)]| client(&[("reg.example", &url)], credentials).keychain;
+    let mut asking = client(&[("reg.example", &url)], &[("reg.example", "owner:hunter2")]);
+    assert_eq!(ask(&asking, IMAGE).await, Ok(DIGEST.to_owned()));
+    for credentials in [&[("reg.example", "other:hunter2")][..], &[("reg.example", "<token>:hunter2")], &[]] {
+        asking.keychain = of(credentials);
+        let before = stranger.seen().len();
+        assert!(ask(&asking, IMAGE).await.is_err(), "{credentials:?}");
+        assert!(!stranger.seen()[before..].iter().any(|seen| seen.authorization.as_deref() == Some("Bearer good")));
+    }
+    asking.keychain = of(&[("reg.example", "owner:hunter2")]);
+    let before = stranger.seen().len();
+    assert_eq!(ask(&asking, IMAGE).await, Ok(DIGEST.to_owned()));
+    assert_eq!(stranger.seen().len(), before + 1, "the owner's token is still there");
+}
+
 #[tokio::test]
 async fn any_header_may_have_the_challenge() {
     let stranger = Stranger::answering(|request| {
