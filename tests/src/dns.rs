@@ -74,7 +74,8 @@ impl DnsServer {
         zone.turns.retain(|question, _| question.name != name);
     }
 
-    /// What names get that it was told nothing about; [`Reply::NoSuchName`] at first.
+    /// What names get that it was told nothing about; [`Reply::NoSuchName`] at first. A cluster's own names have no
+    /// address in the world.
     pub fn tell_others(&self, reply: Reply) {
         locked(&self.shared.zone).others = reply;
     }
@@ -106,7 +107,11 @@ impl Default for Zone {
 
 impl Zone {
     fn reply(&mut self, question: &Question) -> Reply {
-        let Some(replies) = self.replies.get(&question.name) else { return self.others.clone() };
+        let Some(replies) = self.replies.get(&question.name) else {
+            let cluster = question.name.trim_end_matches('.').ends_with(".cluster.local");
+            let has_address = matches!(self.others, Reply::Addresses(_) | Reply::Late(..));
+            return if cluster && has_address { Reply::NoSuchName } else { self.others.clone() };
+        };
         let turn = self.turns.entry(question.clone()).or_default();
         let reply = replies.get(*turn).or(replies.last()).unwrap_or(&self.others).clone();
         *turn += 1;

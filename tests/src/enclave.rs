@@ -95,4 +95,6 @@ pub fn prepare() -> anyhow::Result<()> {
 }
 
 const HOSTS: &str = "127.0.0.1 localhost\n::1 localhost\n";
-const RESOLVER: &str = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+/// As in a Pod: every name may be one of the cluster's.
+const RESOLVER: &str =
+    "nameserver 127.0.0.1\nsearch berth.svc.cluster.local svc.cluster.local\noptions ndots:5 timeout:1 attempts:1\n";

@@ -2,7 +2,6 @@
 //!
 //! Everything runs on loopback, at free ports, without rights and without containers, and ends with its owner.
 
-pub mod alone;
 pub mod cluster;
 
 pub mod berth;

@@ -42,8 +42,8 @@ pub(crate) fn names() -> impl Iterator<Item = String> {
         ["localhost", "app.localhost", "metadata.example", "metadata.google.internal", "kubernetes.default.svc"];
     let hosts = inside.chain(local.map(str::to_owned));
     let named = hosts.flat_map(|host| [format!("{host}/app:v1"), format!("{host}:5000/app:v1")]);
-    // And one that may be asked.
-    named.chain(["evil.example/app:v1".to_owned()])
+    // And two that may be asked: one whom a Service in the cluster would like to be.
+    named.chain(["evil.example/app:v1", "ghcr.example/app:v1"].map(str::to_owned))
 }
 
 /// Where a stranger's registry sends Berth.
@@ -51,6 +51,7 @@ pub(crate) fn targets() -> Vec<String> {
     let literals = INSIDE.iter().flat_map(|address| urls(address));
     let spelled =
         ["https://2852039166", "https://0xa9fea9fe", "https://0251.0376.0251.0376", "https://127.1", "https://0"];
+    let encoded = ["https://１２７.0.0.1", "https://%31%32%37.0.0.1", "https://169。254。169。254"];
     let named =
         ["https://metadata.example", "http://metadata.example", "https://inside0.example:5000", "https://localhost"];
     let others = [
@@ -59,7 +60,7 @@ pub(crate) fn targets() -> Vec<String> {
         "https://user:word@inside1.example",
         "ftp://inside2.example",
     ];
-    literals.chain([&spelled[..], &named, &others].concat().into_iter().map(str::to_owned)).collect()
+    literals.chain([&spelled[..], &encoded, &named, &others].concat().into_iter().map(str::to_owned)).collect()
 }
 
 /// URLs at a literal address.

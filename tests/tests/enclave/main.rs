@@ -10,6 +10,7 @@ mod inside;
 mod kind;
 mod packets;
 mod production;
+mod stall;
 mod stranger;
 mod town;
 
@@ -35,7 +36,12 @@ fn main() -> ExitCode {
         };
         Trial::test(name, run).with_ignored_flag(refused.is_some())
     };
-    let trials =
-        packets::ALL.iter().chain(kind::ALL).chain(production::ALL).map(|(name, test)| trial(name, *test)).collect();
+    let trials = packets::ALL
+        .iter()
+        .chain(kind::ALL)
+        .chain(production::ALL)
+        .chain(stall::ALL)
+        .map(|(name, test)| trial(name, *test))
+        .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -182,6 +182,10 @@ impl World {
     async fn new(targets: &[String]) -> Self {
         let (dns, authority) = (DnsServer::at("127.0.0.1:53").await.unwrap(), Authority::new().unwrap());
         dns.tell_others(Reply::Addresses(stranger::addresses().to_vec()));
+        // Whoever may create Services in a cluster answers for these.
+        for service in ["ghcr.example.svc.cluster.local", "ghcr.example.berth.svc.cluster.local"] {
+            dns.tell(service, [Reply::Addresses(vec!["10.0.0.1".parse().unwrap()])]);
+        }
         dns.tell("metadata.example", [Reply::Addresses(INSIDE.map(|inside| inside.parse().unwrap()).to_vec())]);
         for (number, inside) in INSIDE.iter().enumerate() {
             dns.tell(&format!("inside{number}.example"), [Reply::Addresses(vec![inside.parse().unwrap()])]);
@@ -207,8 +211,9 @@ impl World {
     async fn sent(&self) -> BTreeSet<Packet> {
         let firsts = self.capture.firsts().await.unwrap();
         // At this address are the name server, the webhook itself and whoever reviews; not at the ports of the doors.
+        // Without a port it is the kernel, which tells the name server that nobody waits for its late answer.
         let around = |packet: &Packet| {
-            packet.to == IpAddr::from([127, 0, 0, 1]) && packet.port.is_some_and(|port| !PORTS.contains(&port))
+            packet.to == IpAddr::from([127, 0, 0, 1]) && packet.port.is_none_or(|port| !PORTS.contains(&port))
         };
         firsts.into_iter().filter(|packet| !around(packet)).collect()
     }
