@@ -166,9 +166,12 @@ async fn all_that_a_program_started_ends_with_it() {
         let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         !status.is_empty() && !status.contains(") Z ")
     };
-    while read().lines().any(alive) {
-        time::sleep(Duration::from_millis(10)).await; // the test never ends if one of them lives on
-    }
+    let gone = async {
+        while read().lines().any(alive) {
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(time::timeout(Duration::from_secs(20), gone).await.is_ok(), "one of them lives on");
 }
 
 #[tokio::test]
