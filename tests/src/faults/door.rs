@@ -2,43 +2,41 @@
 
 use std::{
     future, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Shutdown, SocketAddr},
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 
 use super::Fault;
 
-/// A port of loopback that nobody else gets while this lives.
+/// A port of loopback that nobody else gets while this lives: it stays bound from first to last.
 pub(super) struct Door {
     address: SocketAddr,
+    socket: Socket,
     state: State,
 }
 
 enum State {
     Open(TcpListener),
     /// Bound, but not listening: connections are refused.
-    Closed {
-        _socket: TcpSocket,
-    },
+    Closed,
     /// Listening, with as many connections waiting as it takes.
     Full {
-        _listener: TcpListener,
         _waiting: Vec<TcpStream>,
     },
-    /// Between two states.
-    Turning,
 }
 
 impl Door {
     /// A free port, open.
     pub(super) fn open() -> io::Result<Self> {
-        let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.listen(BACKLOG)?;
-        Ok(Self { address: listener.local_addr()?, state: State::Open(listener) })
+        let (socket, address) = bound()?;
+        let state = State::Open(listen(&socket)?);
+        Ok(Self { address, socket, state })
     }
 
     /// Where it is.
@@ -60,40 +58,56 @@ impl Door {
     /// Becomes what `fault` needs.
     pub(super) async fn turn(&mut self, fault: &Fault) -> io::Result<()> {
         match (fault, &self.state) {
-            (Fault::Refuse, State::Closed { .. }) | (Fault::Unreachable, State::Full { .. }) => return Ok(()),
+            (Fault::Refuse, State::Closed) | (Fault::Unreachable, State::Full { .. }) => return Ok(()),
             (Fault::Refuse | Fault::Unreachable, _) => {}
             (_, State::Open(_)) => return Ok(()),
             _ => {}
         }
-        // The old one is closed first: two cannot have the port.
-        self.state = State::Turning;
-        let socket = bind(self.address)?;
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Closed;
+            self.socket.shutdown(Shutdown::Read)?; // on Linux this ends the listening, and keeps the port
+        }
         self.state = match fault {
-            Fault::Refuse => State::Closed { _socket: socket },
-            Fault::Unreachable => self.full(socket.listen(0)?).await,
-            _ => State::Open(socket.listen(BACKLOG)?),
+            Fault::Refuse => State::Closed,
+            Fault::Unreachable => self.full().await?,
+            _ => State::Open(listen(&self.socket)?),
         };
         Ok(())
     }
 
     /// Lets connections queue up until no other gets an answer.
-    async fn full(&self, listener: TcpListener) -> State {
+    async fn full(&self) -> io::Result<State> {
+        self.socket.listen(0)?;
         let mut waiting = Vec::new();
         while let Ok(Ok(stream)) = timeout(NO_ANSWER, TcpStream::connect(self.address)).await {
             waiting.push(stream);
         }
-        State::Full { _listener: listener, _waiting: waiting }
+        Ok(State::Full { _waiting: waiting })
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+/// A socket that keeps its port when it stops listening: the kernel lets go of a port that it chose itself.
+fn bound() -> io::Result<(Socket, SocketAddr)> {
+    let bind = |port| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+        io::Result::Ok(socket)
+    };
+    let free = || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
+    let mut tries = (0..TRIES).map(|_| free().and_then(|address| Ok((bind(address.port())?, address))));
+    tries.find(Result::is_ok).unwrap_or_else(|| Err(io::ErrorKind::AddrInUse.into()))
 }
 
-const BACKLOG: u32 = 1024;
+fn listen(socket: &Socket) -> io::Result<TcpListener> {
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.try_clone()?.into())
+}
+
+/// Somebody else may get a free port first.
+const TRIES: usize = 10;
+const BACKLOG: i32 = 1024;
 /// Loopback answers within microseconds, or it does not answer.
 const NO_ANSWER: Duration = Duration::from_millis(200);
 const AFTER_ERROR: Duration = Duration::from_millis(10);

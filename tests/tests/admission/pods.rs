@@ -41,7 +41,8 @@ async fn what_could_not_be_done_is_a_warning_of_kubectl_and_stands_on_the_pod() 
     let (results, warnings) = namespace.kubectl(&["apply", "-f", "-"], &manifest).await;
     assert_eq!(results, "pod/web created\n");
     assert!(
-        warnings.starts_with("Warning: berth: main: not pinned: docker.io has no docker.io/library/gone"),
+        warnings
+            .starts_with("Warning: berth: main: not pinned: docker.io has no such image: push it or correct the name"),
         "{warnings}"
     );
 
