@@ -1,7 +1,7 @@
 //! The pull secrets of Pods: read one by one, by name, when a Pod that names them is reviewed; never listed.
 //!
-//! What was read is used again for [`FOUND_FOR`], and what could not be read is not asked for again within
-//! [`FAILED_FOR`]: a rotated Secret is in force that soon, and a thousand Pods are one request.
+//! What was read is used again for 15 s, and what could not be read is not asked for again within
+//! 5 s: a rotated Secret is in force that soon, and a thousand Pods are one request.
 
 use std::{
     collections::BTreeMap,

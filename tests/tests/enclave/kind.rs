@@ -75,14 +75,11 @@ fn followed() {
         town.cluster.apply(KINDS_OWN).await.unwrap();
         assert!(notes(&town.pod("again", app).await).contains(missing));
         assert_eq!(tried(&usual), 0);
-        town.cluster
-            .apply(&KINDS_OWN.replace("\n    help", "\n    hostFromContainerRuntime: kind:5000\n    help"))
-            .await
-            .unwrap();
+        town.cluster.apply(&with("hostFromContainerRuntime: kind:5000")).await.unwrap();
         town.becomes(app, &format!("{app}@{usual_digest}")).await;
         town.becomes("kind:5000/app:v2", &format!("kind:5000/app:v2@{usual_digest}")).await;
 
-        town.cluster.apply(&with_address("10.89.0.3:5000")).await.unwrap();
+        town.cluster.apply(&with("hostFromClusterNetwork: 10.89.0.3:5000")).await.unwrap();
         town.becomes(app, &format!("{app}@{other_digest}")).await;
         town.cluster.apply(&KINDS_OWN.replace("host:", "host: [")).await.unwrap();
         until("the broken one is reported", LIMIT, async || {
@@ -95,7 +92,7 @@ fn followed() {
 
         // By a name that means Berth's own machine, it is nobody's.
         town.dns.tell("here.corp", [at("127.0.0.1")]);
-        town.cluster.apply(&with_address("here.corp:5000")).await.unwrap();
+        town.cluster.apply(&with("hostFromClusterNetwork: here.corp:5000")).await.unwrap();
         town.noted(app, "127.0.0.1, a loopback address").await;
 
         let delete = ["delete", "configmap", "local-registry-hosting", "-n", "kube-public"];
@@ -124,8 +121,9 @@ fn tried(registry: &Registry) -> usize {
     registry.count("GET", "/v2/")
 }
 
-fn with_address(address: &str) -> String {
-    KINDS_OWN.replace("\n    help", &format!("\n    hostFromClusterNetwork: {address}\n    help"))
+/// What kind's script applies, with a line more.
+fn with(line: &str) -> String {
+    KINDS_OWN.replace("\n    help", &format!("\n    {line}\n    help"))
 }
 
 /// Where kind's script puts the registry.

@@ -124,7 +124,7 @@ impl Proof {
 }
 
 /// Asks for a certificate and lets everybody in. That whoever shows one has its key is checked here; what it proves
-/// is decided by [`Trust::judge`].
+/// is decided by `Trust::judge`.
 impl ClientCertVerifier for Callers {
     fn offer_client_auth(&self) -> bool {
         self.trust.load().is_some()
