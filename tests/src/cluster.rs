@@ -1,5 +1,6 @@
 //! A Kubernetes cluster of real programs on loopback: etcd, API server, controllers, scheduler. No kubelets: its
-//! nodes are objects with the images that a test chooses ([`Node`]), and Pods are bound to them but never run.
+//! nodes are objects with the images that a test chooses ([`Node`]), and Pods are bound to them but never run. Where
+//! they should run, there are [`Kubelets`](crate::kubelet::Kubelets).
 
 mod control_plane;
 mod node;

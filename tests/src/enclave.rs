@@ -4,7 +4,6 @@
 
 mod capture;
 mod doors;
-mod routes;
 
 use std::{
     fs,
@@ -25,7 +24,7 @@ pub use self::{
     capture::{Capture, Packet},
     doors::{Doors, Knock},
 };
-use crate::processes::Folder;
+use crate::{netlink::Netlink, processes::Folder};
 
 /// What can be changed in an enclave.
 pub struct Enclave {
@@ -72,7 +71,9 @@ fn enter(folder: &Folder) -> anyhow::Result<Enclave> {
     for (file, over) in [(&hosts, "/etc/hosts"), (&folder.write("resolv.conf", RESOLVER)?, "/etc/resolv.conf")] {
         mount_bind(file, Path::new(over)).with_context(|| format!("cannot mount over {over}"))?;
     }
-    routes::everything_is_here()?;
+    let mut network = Netlink::open()?;
+    network.up("lo")?;
+    network.everything_is_here()?;
     Ok(Enclave { hosts })
 }
 

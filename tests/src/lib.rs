@@ -3,6 +3,8 @@
 //! Everything runs on loopback, at free ports, without rights and without containers, and ends with its owner.
 
 pub mod cluster;
+pub mod image;
+pub mod kubelet;
 
 pub mod berth;
 pub mod dns;
@@ -18,6 +20,8 @@ pub mod demo;
 
 mod binary;
 mod lock;
+mod machine;
+mod netlink;
 pub mod pki;
 pub mod processes;
 pub mod programs;

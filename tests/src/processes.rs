@@ -20,7 +20,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 pub use self::folder::Folder;
-use self::guard::Guard;
+pub(crate) use self::guard::Guard;
+use crate::machine::Machine;
 
 /// A running program with a log file.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ pub struct Process {
     name: String,
     log: PathBuf,
     child: Child,
-    guard: Guard,
+    /// None where a machine of its own ends it.
+    guard: Option<Guard>,
 }
 
 impl Process {
@@ -36,20 +38,23 @@ impl Process {
     pub fn spawn(name: &str, command: &Command, logs: &Path) -> anyhow::Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let (guard, announce) = Guard::over_process()?;
-        let mut shell = Command::new("sh");
         // The process announces itself to its guard before it becomes the program: nothing can come between.
-        shell.args(["-c", r#"log=$1; shift; echo $$; exec "$@" >>"$log" 2>&1 </dev/null"#, name]);
-        shell.arg(&log).arg(command.get_program()).args(command.get_args());
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => shell.env(key, value),
-                None => shell.env_remove(key),
-            };
-        }
-        // A group of its own: Ctrl-C at the terminal is for the owner, who then ends it in order.
-        shell.process_group(0).stdin(Stdio::null()).stdout(announce).stderr(Stdio::null());
-        let child = shell.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name: name.to_owned(), log, child, guard })
+        let mut shell = shell(name, "echo $$; ", command, &log);
+        let child = shell.stdout(announce).spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), log, child, guard: Some(guard) })
+    }
+
+    /// Starts `command` on `machine`, with which it ends.
+    pub(crate) fn spawn_on(machine: &Machine, name: &str, command: &Command, logs: &Path) -> anyhow::Result<Self> {
+        let log = logs.join(format!("{name}.log"));
+        let mut shell = shell(name, "", command, &log);
+        let child = machine.inside(|| Ok(shell.stdout(Stdio::null()).spawn()?));
+        Ok(Self {
+            name: name.to_owned(),
+            log,
+            child: child.with_context(|| format!("cannot start {name}"))?,
+            guard: None,
+        })
     }
 
     /// The id of the process.
@@ -60,8 +65,8 @@ impl Process {
     /// How it ended, if it has.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let status = self.child.try_wait()?;
-        if status.is_some() {
-            self.guard.dismiss();
+        if let (Some(_), Some(guard)) = (status, &mut self.guard) {
+            guard.dismiss();
         }
         Ok(status)
     }
@@ -114,6 +119,22 @@ impl Drop for Process {
         // It fails only where the process cannot be waited for; then the guard kills it.
         let _ = self.stop(GRACE);
     }
+}
+
+/// A shell that does `first`, and then becomes the program of `command`.
+fn shell(name: &str, first: &str, command: &Command, log: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg([first, r#"log=$1; shift; exec "$@" >>"$log" 2>&1 </dev/null"#].concat()).arg(name);
+    shell.arg(log).arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(key, value),
+            None => shell.env_remove(key),
+        };
+    }
+    // A group of its own: Ctrl-C at the terminal is for the owner, who then ends it in order.
+    shell.process_group(0).stdin(Stdio::null()).stderr(Stdio::null());
+    shell
 }
 
 /// Waits for `ready`, but no longer than all of `processes` run; an error quotes their logs.

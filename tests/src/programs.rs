@@ -3,6 +3,8 @@
 //! What is built is pinned by the Go modules in `programs/` (`go.mod` and `go.sum`), and kept outside the clone, in
 //! `$XDG_CACHE_HOME/berth/programs` (`~/.cache` by default), under a name that changes with all that it was made from.
 
+pub(crate) mod packages;
+
 use std::{
     env,
     fs::{self, File},
@@ -14,7 +16,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
-use crate::progress::Progress;
+use crate::{programs::packages::LIBSECCOMP, progress::Progress};
 
 /// A program that the tests run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,6 +35,26 @@ pub enum Program {
     Registry,
     /// Applies JSON patches with the API server's own library.
     Oracle,
+    /// Runs the Pods of a node.
+    Kubelet,
+    /// Makes Services reachable on a node.
+    KubeProxy,
+    /// Holds images and runs containers.
+    Containerd,
+    /// Stands between containerd and a container.
+    Shim,
+    /// containerd's own command line.
+    Ctr,
+    /// Makes a container of a process.
+    Runc,
+    /// Gives Pods their network interface.
+    Bridge,
+    /// Brings their loopback up.
+    Loopback,
+    /// Chooses their addresses.
+    HostLocal,
+    /// What runs in the images of the tests.
+    App,
 }
 
 impl Program {
@@ -70,6 +92,16 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Registry => "registry",
             Self::Oracle => "oracle",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::Shim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
+            Self::Runc => "runc",
+            Self::Bridge => "bridge",
+            Self::Loopback => "loopback",
+            Self::HostLocal => "host-local",
+            Self::App => "app",
         }
     }
 
@@ -82,7 +114,16 @@ impl Program {
             Self::Scheduler => ("k8s.io/kubernetes/cmd/kube-scheduler", "about half a minute"),
             Self::Kubectl => ("k8s.io/kubernetes/cmd/kubectl", "about half a minute"),
             Self::Registry => ("github.com/distribution/distribution/v3/cmd/registry", "about a minute"),
-            Self::Oracle => (".", "a few seconds"),
+            Self::Oracle | Self::App => (".", "a few seconds"),
+            Self::Kubelet => ("k8s.io/kubernetes/cmd/kubelet", "about half a minute"),
+            Self::KubeProxy => ("k8s.io/kubernetes/cmd/kube-proxy", "about half a minute"),
+            Self::Containerd => ("github.com/containerd/containerd/v2/cmd/containerd", "about a minute"),
+            Self::Shim => ("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "a few seconds"),
+            Self::Ctr => ("github.com/containerd/containerd/v2/cmd/ctr", "a few seconds"),
+            Self::Runc => ("github.com/opencontainers/runc", "some seconds"),
+            Self::Bridge => ("github.com/containernetworking/plugins/plugins/main/bridge", "some seconds"),
+            Self::Loopback => ("github.com/containernetworking/plugins/plugins/main/loopback", "a few seconds"),
+            Self::HostLocal => ("github.com/containernetworking/plugins/plugins/ipam/host-local", "a few seconds"),
         }
     }
 
@@ -90,9 +131,18 @@ impl Program {
     fn module(self) -> PathBuf {
         let family = match self {
             Self::Etcd => "etcd",
-            Self::ApiServer | Self::ControllerManager | Self::Scheduler | Self::Kubectl => "kubernetes",
+            Self::ApiServer
+            | Self::ControllerManager
+            | Self::Scheduler
+            | Self::Kubectl
+            | Self::Kubelet
+            | Self::KubeProxy => "kubernetes",
             Self::Registry => "registry",
             Self::Oracle => "oracle",
+            Self::Containerd | Self::Shim | Self::Ctr => "containerd",
+            Self::Runc => "runc",
+            Self::Bridge | Self::Loopback | Self::HostLocal => "cni",
+            Self::App => "app",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(family)
     }
@@ -114,15 +164,20 @@ impl Program {
     /// Builds into a temporary folder and renames, so that nobody ever sees half a program.
     fn build(self, go: &Go, into: &Path) -> anyhow::Result<()> {
         let (package, duration) = self.package();
+        if self.is_c() {
+            packages::install(&[LIBSECCOMP])?;
+        }
         let unfinished = tempfile::tempdir_in(into)?;
         let (program, log) = (unfinished.path().join(self.name()), unfinished.path().join("log"));
         let mut build = Command::new("go")
             .current_dir(self.module())
             .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"])
             .arg(self.linker_flags()?)
+            .args(self.is_c().then_some("-tags=seccomp"))
             .arg("-o")
             .args([program.as_os_str(), package.as_ref()])
-            .envs([("CGO_ENABLED", "0"), ("GOWORK", "off")])
+            .env("CGO_ENABLED", if self.is_c() { "1" } else { "0" })
+            .env("GOWORK", "off")
             .stderr(File::create(&log)?)
             .spawn()?;
         let progress =
@@ -131,6 +186,11 @@ impl Program {
         ensure!(status.success(), "go build {package}: {status}\n{}", fs::read_to_string(&log)?.trim_end());
         fs::rename(&program, into.join(self.name()))?;
         Ok(())
+    }
+
+    /// Whether C is in it. Without libseccomp, runc refuses the containers of every Pod.
+    fn is_c(self) -> bool {
+        self == Self::Runc
     }
 
     /// Kubernetes takes its version from the linker: without it the API server calls itself v0.0.0.
@@ -170,7 +230,9 @@ impl Go {
         bail!(
             "{problem}: the test cluster is built once by Go {needed} or newer (https://go.dev/dl/). \
              Without Go, set {ASSETS} to a folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler, \
-             kubectl, registry (distribution) and oracle (tests/programs/oracle)"
+             kubectl, registry (distribution) and oracle (tests/programs/oracle), and for nodes kubelet, kube-proxy, \
+             containerd, containerd-shim-runc-v2, ctr, runc, the CNI plugins bridge, loopback and host-local, and app \
+             (tests/programs/app)"
         )
     }
 }

@@ -12,6 +12,7 @@ pub use self::requests::Request;
 use self::{configuration::configuration, push::Pusher};
 use crate::{
     cluster::free_port,
+    image::Image,
     pki::Authority,
     processes::{Folder, Process, while_running},
     programs::Program,
@@ -95,6 +96,11 @@ impl Registry {
     /// Pushes an image that differs from others by `text`, and returns its digest. An older image loses the tag.
     pub async fn push(&self, repository: &str, tag: &str, text: &str) -> anyhow::Result<String> {
         self.pusher.image(repository, tag, text).await
+    }
+
+    /// Pushes an image that runs, and returns its digest. An older image loses the tag.
+    pub async fn push_image(&self, repository: &str, tag: &str, image: &Image) -> anyhow::Result<String> {
+        self.pusher.runnable(repository, tag, image).await
     }
 
     /// Pushes an image of two platforms, and returns the digest of its index.

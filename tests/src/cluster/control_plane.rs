@@ -26,6 +26,14 @@ pub struct Options {
     pub api_server: Vec<String>,
     /// Neither controllers nor scheduler: it starts sooner, `ServiceAccounts` are not needed and nothing is bound.
     pub only_api_server: bool,
+    /// Where kubelets reach the API server; without, it is at loopback, and nodes are only written.
+    pub address: Option<Ipv4Addr>,
+}
+
+impl Options {
+    fn address(&self) -> Ipv4Addr {
+        self.address.unwrap_or(Ipv4Addr::LOCALHOST)
+    }
 }
 
 /// Starts a cluster; anew where another process took one of its ports in the meantime.
@@ -46,8 +54,8 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     let (folder, data) = (Folder::new("cluster")?, Folder::for_data("etcd")?);
     let authority = Authority::new()?;
     let (etcd_port, port) = (free_port()?, free_port()?);
-    let server = format!("https://127.0.0.1:{port}");
-    let files = Files::write(&folder, &authority, &server)?;
+    let server = format!("https://{}:{port}", options.address());
+    let files = Files::write(&folder, &authority, &server, options.address())?;
     let etcd = programs.etcd(etcd_port, data.path());
     let api_server = programs.api_server(etcd_port, port, &files, options);
     let processes = vec![
@@ -62,7 +70,7 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     ready(&mut cluster).await?;
     if has_controllers {
         for (name, command) in [
-            ("kube-controller-manager", programs.controller_manager(&files)),
+            ("kube-controller-manager", programs.controller_manager(&files, options)),
             ("kube-scheduler", programs.scheduler(&files)),
         ] {
             cluster.processes.push(Process::spawn(name, &command, cluster.folder.path())?);
@@ -90,14 +98,19 @@ struct Files {
     /// Signs the tokens of `ServiceAccounts`; its public half verifies them.
     token_key: PathBuf,
     token_public: PathBuf,
+    /// Who the API server is to kubelets, for logs.
+    kubelet_certificate: PathBuf,
+    kubelet_key: PathBuf,
     admin: PathBuf,
     controller_manager: PathBuf,
     scheduler: PathBuf,
 }
 
 impl Files {
-    fn write(folder: &Folder, authority: &Authority, server: &str) -> anyhow::Result<Self> {
-        let serving = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+    fn write(folder: &Folder, authority: &Authority, server: &str, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let names = ["127.0.0.1", &address.to_string(), FIRST_SERVICE, "localhost", "kubernetes.default.svc"];
+        let serving = authority.server(&names)?;
+        let kubelet_client = authority.client("kube-apiserver-kubelet-client", Some("system:masters"))?;
         let tokens = KeyPair::generate()?;
         let kubeconfig = |name: &str, user: &str, group: Option<&str>| {
             folder.write(&format!("{name}.kubeconfig"), authority.kubeconfig(server, user, group)?)
@@ -108,6 +121,8 @@ impl Files {
             key: folder.write("apiserver.key", serving.key)?,
             token_key: folder.write("tokens.key", tokens.serialize_pem())?,
             token_public: folder.write("tokens.pub", tokens.public_key_pem())?,
+            kubelet_certificate: folder.write("kubelet-client.crt", kubelet_client.certificate)?,
+            kubelet_key: folder.write("kubelet-client.key", kubelet_client.key)?,
             admin: kubeconfig("admin", "admin", Some("system:masters"))?,
             controller_manager: kubeconfig("controller-manager", "system:kube-controller-manager", None)?,
             scheduler: kubeconfig("scheduler", "system:kube-scheduler", None)?,
@@ -155,11 +170,14 @@ impl Programs {
             .arg(flag("--client-ca-file", &files.authority))
             .arg(flag("--service-account-key-file", &files.token_public))
             .arg(flag("--service-account-signing-key-file", &files.token_key))
+            .arg(flag("--kubelet-client-certificate", &files.kubelet_certificate))
+            .arg(flag("--kubelet-client-key", &files.kubelet_key))
+            .arg(format!("--bind-address={}", options.address()))
+            .arg(format!("--advertise-address={}", options.address()))
+            // The Service `kubernetes` may not have a loopback endpoint.
+            .args(options.address.is_none().then_some("--endpoint-reconciler-type=none"))
             .args([
-                "--bind-address=127.0.0.1",
-                "--advertise-address=127.0.0.1",
-                // The Service `kubernetes` may not have a loopback endpoint.
-                "--endpoint-reconciler-type=none",
+                "--kubelet-preferred-address-types=InternalIP",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--authorization-mode=Node,RBAC",
@@ -173,19 +191,17 @@ impl Programs {
         command
     }
 
-    fn controller_manager(&self, files: &Files) -> Command {
+    fn controller_manager(&self, files: &Files, options: &Options) -> Command {
         let mut command = Command::new(&self.controller_manager);
         command
             .arg(flag("--kubeconfig", &files.controller_manager))
             .arg(flag("--service-account-private-key-file", &files.token_key))
             .arg(flag("--root-ca-file", &files.authority))
-            .args([
-                "--use-service-account-credentials=true",
-                "--leader-elect=false",
-                "--secure-port=0",
-                // Nodes without a kubelet send no heartbeats: what a test wrote stays true.
-                "--node-monitor-grace-period=24h",
-            ]);
+            .args(["--use-service-account-credentials=true", "--leader-elect=false", "--secure-port=0"]);
+        if options.address.is_none() {
+            // Nodes without a kubelet send no heartbeats: what a test wrote stays true.
+            command.arg("--node-monitor-grace-period=24h");
+        }
         command
     }
 
@@ -209,6 +225,8 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port())
 }
 
+/// The address of the Service `kubernetes`.
+const FIRST_SERVICE: &str = "10.96.0.1";
 /// Starts before a lost race for a port is an error.
 const ATTEMPTS: usize = 3;
 /// What etcd and the API server say then.

@@ -3,7 +3,7 @@
 use std::{
     io::{PipeWriter, Write as _, pipe},
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 /// Holds one end of a pipe; a shell reads from the other. When the pipe closes without a word, the shell acts.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     shell: Child,
     pipe: Option<PipeWriter>,
 }
@@ -19,18 +19,23 @@ pub(super) struct Guard {
 impl Guard {
     /// Will kill the process whose id is written into the returned pipe.
     pub(super) fn over_process() -> anyhow::Result<(Self, PipeWriter)> {
-        let guard = Self::start(KILL, Path::new("guard"))?;
+        let guard = Self::start(KILL, &[])?;
         let announce = guard.pipe.as_ref().context("a new guard has its pipe")?.try_clone()?;
         Ok((guard, announce))
     }
 
     /// Will remove `folder`.
     pub(super) fn over_folder(folder: &Path) -> anyhow::Result<Self> {
-        Self::start(REMOVE, folder)
+        Self::start(REMOVE, &[folder.to_owned()])
+    }
+
+    /// Will remove these control groups, and those below them; what runs there is ended by somebody else.
+    pub(crate) fn over_cgroups(folders: &[PathBuf]) -> anyhow::Result<Self> {
+        Self::start(REMOVE_CGROUPS, folders)
     }
 
     /// Says that there is nothing left to do.
-    pub(super) fn dismiss(&mut self) {
+    pub(crate) fn dismiss(&mut self) {
         if let Some(mut pipe) = self.pipe.take() {
             // A guard that is gone already has nothing left to do either.
             let _ = pipe.write_all(b"\n");
@@ -42,10 +47,10 @@ impl Guard {
         self.pipe.is_none()
     }
 
-    fn start(script: &str, name: &Path) -> anyhow::Result<Self> {
+    fn start(script: &str, arguments: &[PathBuf]) -> anyhow::Result<Self> {
         let (reader, writer) = pipe()?;
         let mut shell = Command::new("sh");
-        shell.args(["-c", script]).arg(name);
+        shell.args(["-c", script, "guard"]).args(arguments);
         shell.process_group(0).stdin(reader).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { shell: shell.spawn().context("cannot start sh")?, pipe: Some(writer) })
     }
@@ -61,4 +66,8 @@ impl Drop for Guard {
 
 const KILL: &str = r#"read -r id && { read -r reaped || kill -KILL "$id"; }"#;
 /// More than once: the processes that write there are being killed at the same time.
-const REMOVE: &str = r#"read -r kept || for again in 1 2 3 4 5; do rm -rf -- "$0" && break; sleep 1; done"#;
+const REMOVE: &str = r#"read -r kept || for again in 1 2 3 4 5; do rm -rf -- "$1" && break; sleep 1; done"#;
+/// They cannot be removed before the last of their processes is gone. In a control group, only folders can be removed.
+const REMOVE_CGROUPS: &str = r#"read -r kept || for again in 1 2 3 4 5 6 7 8 9 10; do
+    find "$@" -depth -type d -exec rmdir {} + 2>/dev/null; ls -d "$@" >/dev/null 2>&1 || break; sleep 1
+done"#;

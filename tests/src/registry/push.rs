@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Options, PASSWORD, USER};
-use crate::token_server::Master;
+use crate::{image::Image, token_server::Master};
 
 /// A client that may do everything.
 pub(super) struct Pusher {
@@ -69,6 +69,14 @@ impl Pusher {
         self.manifest(repository, Some(tag), &index).await
     }
 
+    /// Pushes an image that runs, and returns its digest.
+    pub(super) async fn runnable(&self, repository: &str, tag: &str, image: &Image) -> anyhow::Result<String> {
+        let (configuration, layers) = image.blobs();
+        let layers: Vec<_> = layers.collect();
+        let manifest = self.image_of(repository, configuration, &layers).await?;
+        self.manifest(repository, Some(tag), &manifest).await
+    }
+
     /// Removes a tag, or content where `version` is a digest.
     pub(super) async fn delete(&self, repository: &str, version: &str) -> anyhow::Result<()> {
         let url = self.url(repository, &format!("manifests/{version}"))?;
@@ -85,16 +93,21 @@ impl Pusher {
             "config": { "Labels": { "text": text } },
             "rootfs": { "type": "layers", "diff_ids": [digest(text.as_bytes())] },
         });
-        let configuration = configuration.to_string().into_bytes();
-        for blob in [text.as_bytes(), &configuration] {
+        self.image_of(repository, configuration.to_string().as_bytes(), &[text.as_bytes()]).await
+    }
+
+    /// Pushes configuration and layers, and returns the manifest that names them.
+    async fn image_of(&self, repository: &str, configuration: &[u8], layers: &[&[u8]]) -> anyhow::Result<Value> {
+        for blob in layers.iter().copied().chain([configuration]) {
             self.blob(repository, blob).await.with_context(|| format!("cannot push a blob to {repository}"))?;
         }
         let part = |kind: &str, blob: &[u8]| json!({ "mediaType": kind, "digest": digest(blob), "size": blob.len() });
+        let layer = |blob: &&[u8]| part("application/vnd.oci.image.layer.v1.tar", blob);
         Ok(json!({
             "schemaVersion": 2,
             "mediaType": IMAGE,
-            "config": part("application/vnd.oci.image.config.v1+json", &configuration),
-            "layers": [part("application/vnd.oci.image.layer.v1.tar", text.as_bytes())],
+            "config": part("application/vnd.oci.image.config.v1+json", configuration),
+            "layers": layers.iter().map(layer).collect::<Vec<_>>(),
         }))
     }
 

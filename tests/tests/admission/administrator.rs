@@ -24,6 +24,7 @@ async fn what_berth_pins_stays_always_where_everything_is_always_pulled_and_the_
             format!("--audit-log-path={}", log.display()),
         ],
         only_api_server: true,
+        ..cluster::Options::default()
     };
     // Never dropped, so ended with the process: its namespace is borrowed for as long.
     let cluster = Box::leak(Box::new(Cluster::start_with(&options).await.unwrap()));

@@ -16,6 +16,7 @@ async fn nothing_that_berth_relaxes_is_refused() {
     let options = cluster::Options {
         api_server: vec!["--enable-admission-plugins=NodeRestriction,AlwaysPullImages".to_owned()],
         only_api_server: true,
+        ..cluster::Options::default()
     };
     // Never dropped, so ended with the process: its namespace is borrowed for as long.
     let cluster = Box::leak(Box::new(Cluster::start_with(&options).await.unwrap()));

@@ -1,0 +1,3 @@
+module berth.dev/tests/app
+
+go 1.26.0
