@@ -10,7 +10,7 @@ use berth::{
     admission::{App, Caller, Mode},
     config::Config,
     image::Digest,
-    nodes::{Index, Nodes},
+    nodes::{Index, Nodes, Now},
     registry::{Error, Keychain, Question, Resolve},
 };
 use libfuzzer_sys::fuzz_target;
@@ -34,7 +34,7 @@ fuzz_target!(|body: &[u8]| {
         keychain: Keychain::default(),
         pull_secrets: None,
         registry: EverySecond,
-        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
+        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Now::read())))),
         namespaces: None,
         controller: None,
         own_namespace: "berth-system".to_owned(),

@@ -6,9 +6,9 @@
 
 mod measure;
 
-use std::{alloc::System, collections::BTreeMap, hint::black_box, time::Instant};
+use std::{alloc::System, collections::BTreeMap, hint::black_box};
 
-use berth::nodes::{Index, Node};
+use berth::nodes::{Index, Node, Now};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -33,7 +33,7 @@ fn main() {
 /// Bytes that an index of so many nodes keeps, each with `LISTED` of so many `images`.
 fn heap(nodes: u32, images: u32) -> f64 {
     let region = Region::new(ALLOCATOR);
-    let index = Index::from_nodes((0..nodes).map(|node| decode(&text(node, node, images))), 1_000, Instant::now());
+    let index = Index::from_nodes((0..nodes).map(|node| decode(&text(node, node, images))), 1_000, Now::read());
     let change = region.change();
     drop(black_box(index));
     f64::from(u32::try_from(change.bytes_allocated - change.bytes_deallocated).unwrap())
@@ -42,7 +42,7 @@ fn heap(nodes: u32, images: u32) -> f64 {
 /// Rounds for callgrind.
 fn run(mode: &str, rounds: u32) {
     let update = text(7, 7, 1_000);
-    let mut index = Index::from_nodes((0..50).map(|node| decode(&text(node, node, 1_000))), 1_000, Instant::now());
+    let mut index = Index::from_nodes((0..50).map(|node| decode(&text(node, node, 1_000))), 1_000, Now::read());
     for _ in 0..rounds {
         match mode {
             "decode" => drop(black_box(decode(&update))),

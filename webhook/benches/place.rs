@@ -17,7 +17,7 @@ use berth::{
     admission::{App, Caller, Mode},
     config::Config,
     nodes::{
-        Heartbeat, Index, Node, Nodes,
+        Heartbeat, Index, Node, Nodes, Now,
         node::{Condition, Image},
     },
     registry::{Fake, Keychain, Shared},
@@ -80,7 +80,7 @@ impl Bench {
     fn new(what: &str, nodes: u32) -> Self {
         let registry = Fake::new();
         registry.push("registry.example/team/app:latest");
-        let now = Instant::now();
+        let now = Now::read();
         let index = Index::from_nodes((0..nodes).map(|number| node(what, number, nodes)), 50, now);
         let app = App {
             config: Arc::new(Config::default()),
@@ -89,7 +89,7 @@ impl Bench {
             registry: Shared::new(registry, Duration::from_secs(300)),
             nodes: Some(Arc::new(Nodes::fixed(index))),
             namespaces: None,
-            controller: Some(Arc::new(Heartbeat::fixed(now))),
+            controller: Some(Arc::new(Heartbeat::fixed(now.instant))),
             own_namespace: "berth-system".to_owned(),
             metrics: Arc::default(),
         };
@@ -123,7 +123,7 @@ fn node(what: &str, number: u32, nodes: u32) -> Node {
         _ => [nodes / 5, nodes / 3, nodes / 2].contains(&number),
     };
     let cut = what == "guess" || what == "mixed" && number % 2 == 1;
-    let image = |name: &str| Image { names: vec![name.to_owned()] };
+    let image = |name: &str| Image { names: vec![name.to_owned()], size: 1 };
     let mut images =
         vec![image("registry.k8s.io/pause:3.10"), image(&format!("docker.io/library/other:{}", number % 7))];
     if holds {

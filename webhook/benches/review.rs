@@ -17,7 +17,7 @@ use std::{
 use berth::{
     admission::{App, Caller, Mode, decode},
     config::Config,
-    nodes::{Index, Nodes},
+    nodes::{Index, Nodes, Now},
     registry::{Fake, Keychain, Shared},
 };
 use serde::de::IgnoredAny;
@@ -70,7 +70,7 @@ fn allocations(containers: usize) -> f64 {
         keychain: Keychain::default(),
         pull_secrets: None,
         registry: Shared::new(registry, Duration::from_secs(300)),
-        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
+        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Now::read())))),
         namespaces: None,
         controller: None,
         own_namespace: "berth-system".to_owned(),

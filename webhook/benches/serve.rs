@@ -20,7 +20,7 @@ use axum::{Router, routing::post};
 use berth::{
     admission::App,
     config::Config,
-    nodes::{Index, Nodes},
+    nodes::{Index, Nodes, Now},
     registry::{Fake, Keychain, Shared},
     server::{
         Port,
@@ -171,7 +171,7 @@ async fn serve() {
         keychain: Keychain::default(),
         pull_secrets: None,
         registry: Shared::new(registry, Duration::from_secs(3_600)),
-        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Instant::now())))),
+        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Now::read())))),
         namespaces: None,
         controller: None,
         own_namespace: "berth-system".to_owned(),

@@ -154,12 +154,12 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// What is known of `slot` before any registry is asked, and what the rule says to that.
-    pub fn of(slot: Slot<'a>, config: &'a Config, index: Option<&Index>, steps: Steps) -> Self {
+    pub fn of(slot: Slot<'a>, config: &'a Config, index: Option<&Index>, now: Instant, steps: Steps) -> Self {
         let Ok(image) = &slot.reference else {
             return Self { slot, detour: Detour::default(), facts: None, verb: Verb::Leave, compared: None };
         };
         let detour = Detour::of(image, config);
-        let facts = Facts::of(&slot, image, &detour, config, index, steps);
+        let facts = Facts::of(&slot, image, &detour, config, index, now, steps);
         let verb = verb(&facts, None, &config.place);
         let compared = if facts.repin == Repin::Off { None } else { image.by_tag() };
         Self { slot, detour, facts: Some(facts), verb, compared }
@@ -227,8 +227,9 @@ impl<R: Resolve> App<R> {
             return Verdict { notes: scope.notes, skipped: true, ..Verdict::default() };
         }
         let slots = select(subject);
+        let now = Instant::now();
         let plans: Vec<Plan<'_>> = self.with_nodes(|index| {
-            slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, scope.steps)).collect()
+            slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, now, scope.steps)).collect()
         });
         let budget = Budget::until(deadline);
         let given = secrets::given(self.pull_secrets.as_deref(), subject, &plans, &budget).await;

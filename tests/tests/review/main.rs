@@ -26,7 +26,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth::{
     admission::{App, Caller, Mode},
     config,
-    nodes::{Heartbeat, Index, Node, Nodes},
+    nodes::{Heartbeat, Index, Node, Nodes, Now},
     registry::{Fake, Keychain},
 };
 use berth_tests::oracle::Oracle;
@@ -80,7 +80,7 @@ fn nodes(list_limit: usize) -> Index {
         node("a", json!([pulled, imported("docker.io/library/petstore:dev")])),
         node("b", json!([pulled, imported("docker.io/library/loaded:dev")])),
     ];
-    Index::from_nodes(nodes, list_limit, Instant::now())
+    Index::from_nodes(nodes, list_limit, Now::read())
 }
 
 /// A Pod as its maker writes it.

@@ -76,7 +76,8 @@ async fn always_stays_as_it_is_unless_a_node_has_just_that_build() {
 async fn lists_that_are_too_old_prove_nothing() {
     let mut app = remembering("", ON_NODES);
     let mut index = nodes(50);
-    index.hear(Instant::now().checked_sub(Duration::from_secs(3600)).unwrap());
+    let now = Now::read();
+    index.hear(Now { instant: now.instant.checked_sub(Duration::from_secs(3600)).unwrap(), ..now });
     app.nodes = Some(Arc::new(Nodes::fixed(index)));
     let (after, _) = create(&app, &pod_of("nginx", "Always")).await;
     assert_eq!(image(&after), "nginx");

@@ -31,7 +31,8 @@ pub fn release(
     if !steps.place {
         return Some(Placement::default());
     }
-    let plans = select(&subject).into_iter().map(|slot| Plan::of(slot, config, Some(index), steps)).collect::<Vec<_>>();
+    let slots = select(&subject).into_iter();
+    let plans: Vec<_> = slots.map(|slot| Plan::of(slot, config, Some(index), now, steps)).collect();
     let wanted = wanted(&plans);
     let circumstances = Circumstances { controller_alive: true, may_gate: false, now };
     let placement = place(pod, &wanted, Some(index), &config.place, circumstances);
@@ -65,7 +66,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::admission::place::Requirement;
+    use crate::{admission::place::Requirement, nodes::Now};
 
     const DIGEST: &str = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -86,7 +87,7 @@ mod tests {
             .unwrap()
         };
         let other = "registry.k8s.io/pause:3.10";
-        let now = Instant::now();
+        let now = Now::read();
         let index = Index::from_nodes([node("a", &[&[other], images].concat()), node("b", &[other])], 50, now);
         let containers = containers.iter().enumerate().map(|(number, (image, policy))| {
             json!({ "name": number.to_string(), "image": image, "imagePullPolicy": policy })
@@ -95,7 +96,7 @@ mod tests {
         let mut config = Config::default();
         change(&mut config);
         let pod = serde_json::from_str(&text).unwrap();
-        let placement = release(&pod, "shop", &config, "berth-system", &index, now);
+        let placement = release(&pod, "shop", &config, "berth-system", &index, now.instant);
         let names = placement.map(|placement| match placement.required {
             Some(Requirement::In(names)) => names,
             _ => Vec::new(),

@@ -127,6 +127,7 @@ pub fn place(
     config: &config::Place,
     circumstances: Circumstances,
 ) -> Placement {
+    let now = circumstances.now;
     let (required, optional): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(|wanted| wanted.required);
     let Some(index) = index else {
         return Placement {
@@ -138,16 +139,16 @@ pub fn place(
         return Placement::noted(Note::attention("the nodes it needs cannot be read: it was not placed"));
     };
     if let Some(bound) = Bound::of(pod, needs.affinity()) {
-        return bound.place(index, &required);
+        return bound.place(index, &required, now);
     }
-    let stale = circumstances.now.saturating_duration_since(index.heard()) > config.max_stale;
+    let stale = now.saturating_duration_since(index.heard()) > config.max_stale;
     if required.is_empty() || index.is_empty() || stale {
         let cause = if index.is_empty() { NO_NODE } else { NO_NEWS };
-        let mut placement = prefer::only(index, &wanted.iter().collect::<Vec<_>>(), &needs);
+        let mut placement = prefer::only(&Inventory::of(index, &wanted.iter().collect::<Vec<_>>(), now), &needs);
         placement.notes.extend(required.first().map(|first| blind(first, cause)));
         return placement;
     }
-    let inventory = Inventory::of(index, &required);
+    let inventory = Inventory::of(index, &required, now);
     let reach = Reach::of(&inventory, &needs, config.strategy);
     if reach.is_nobody() {
         return missing::place(pod, &inventory, &needs, config.on_missing, circumstances);

@@ -3,6 +3,8 @@
 //! The rule is [`verb`]: it is asked once before the registry and, where it says [`Verb::Ask`], again with the
 //! registry's word.
 
+use std::time::Instant;
+
 use super::{
     mirror::Detour,
     select::{PullPolicy, Slot},
@@ -137,6 +139,7 @@ impl Facts {
         detour: &Detour<'_>,
         config: &Config,
         index: Option<&Index>,
+        now: Instant,
         steps: Steps,
     ) -> Self {
         Self {
@@ -148,7 +151,7 @@ impl Facts {
             digest: image.digest().is_some(),
             mutable: config.pin.covers(image),
             repin: if steps.pin { config.repin(image) } else { Repin::Off },
-            evidence: index.map_or(Evidence::Unlisted, |index| index.evidence(image)),
+            evidence: index.map_or(Evidence::Unlisted, |index| index.evidence(image, now)),
             steps,
         }
     }

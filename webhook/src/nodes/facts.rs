@@ -27,9 +27,15 @@ impl Facts {
     pub(super) fn of(node: &Node, texts: &mut Interner<str, ()>) -> Self {
         let Node { metadata, spec, status } = node;
         let mut hold = |text: &str| texts.hold(text, || ());
-        let labels = metadata.labels.iter().flatten();
-        let architecture = Some(status.node_info.architecture.as_str()).filter(|name| !name.is_empty());
-        let amounts = status.allocatable.iter().filter_map(|(name, amount)| Some((name, amount.parse().ok()?)));
+        let labels = metadata.labels.iter().flatten().take(LABELS);
+        let architecture =
+            Some(status.node_info.architecture.as_str()).filter(|name| !name.is_empty() && is_plain(name));
+        let amounts = status
+            .allocatable
+            .iter()
+            .filter(|(name, _)| is_plain(name))
+            .take(RESOURCES)
+            .filter_map(|(name, amount)| Some((name, amount.parse().ok()?)));
         Self {
             labels: labels.map(|(key, value)| (hold(key), hold(value))).collect(),
             architecture: architecture.map(&mut hold),
@@ -38,7 +44,7 @@ impl Facts {
                 .map(|(name, amount)| (hold(name), amount))
                 .collect(),
             taints: spec.taints.clone().into(),
-            provider_id: spec.provider_id.as_deref().map(Into::into),
+            provider_id: spec.provider_id.as_deref().filter(|id| is_plain(id)).map(Into::into),
             runtime: Runtime::named(&status.node_info.container_runtime_version),
             unschedulable: spec.unschedulable,
             ready: status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True"),
@@ -97,3 +103,17 @@ fn remembers_pulls(version: &str) -> bool {
         _ => false,
     }
 }
+
+/// Whether a text that the API does not check is as short and as simple as an honest one: it is kept, and ends up in
+/// commands that people copy.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/' | b':');
+    text.len() <= PLAIN_BYTES && text.bytes().all(plain)
+}
+
+/// Bytes of the longest provider ID, and room to spare.
+const PLAIN_BYTES: usize = 512;
+/// Labels of a node that are kept. It has some dozens.
+const LABELS: usize = 1_024;
+/// Resources of a node that are kept. It has a handful.
+const RESOURCES: usize = 256;

@@ -33,19 +33,22 @@ pub(super) struct Images {
     pulled: Interner<str, ()>,
 }
 
-/// The names of one image on a node, by number, in ascending order.
+/// One image on a node.
 #[derive(Debug, Eq, Hash, PartialEq)]
-struct Entry {
-    names: Box<[u32]>,
+pub(super) struct Entry {
+    /// Its names, by number, in ascending order.
+    pub(super) names: Box<[u32]>,
+    /// Bytes. Nodes that hold the same build for the same platform agree on it.
+    pub(super) size: i64,
     /// The runtime shows by the names whether an image was pulled.
     tells: bool,
 }
 
 /// What is known of a name.
 #[derive(Debug)]
-struct Name {
-    repository: u32,
-    digest: bool,
+pub(super) struct Name {
+    pub(super) repository: u32,
+    pub(super) digest: bool,
     /// The entries that have it.
     entries: Vec<u32>,
     /// How many of them came by an import.
@@ -57,6 +60,8 @@ struct Name {
 pub(super) struct Holders<'a> {
     /// By number, in the order of their names.
     pub(super) nodes: &'a [u32],
+    /// The number of the entry.
+    pub(super) entry: u32,
     /// The entry has the tag and no digest of its own repository.
     pub(super) imported: bool,
     /// The entry has a digest of another repository, other than one that an import made up.
@@ -72,6 +77,12 @@ impl Images {
         if name.imports > 0 && !pulled { Evidence::Local } else { Evidence::Listed }
     }
 
+    /// Whether some entry has a digest of the repository of `image`. Costs the same for any number of nodes.
+    pub(super) fn has_pulled(&self, image: &Reference) -> bool {
+        let repository = self.repositories.find(&*image.repository());
+        repository.is_some_and(|repository| *self.repositories.value(repository) > 0)
+    }
+
     /// Whether some entry has a digest of a repository at `host`. Costs the same for any number of nodes.
     pub(super) fn has_pulled_from(&self, host: &str) -> bool {
         self.pulled.find(host).is_some()
@@ -83,24 +94,41 @@ impl Images {
         name.into_iter().flat_map(|name| name.entries.iter().map(|entry| self.holders_of(*entry, name)))
     }
 
-    fn holders_of(&self, entry: u32, name: &Name) -> Holders<'_> {
-        let (nodes, entry) = (self.entries.value(entry).numbers(), self.entries.key(entry));
+    fn holders_of(&self, number: u32, name: &Name) -> Holders<'_> {
+        let (nodes, entry) = (self.entries.value(number).numbers(), self.entries.key(number));
         let foreign = entry.names.iter().map(|other| self.names.value(*other)).any(|other| {
             let elsewhere = other.digest && other.repository != name.repository;
-            elsewhere && !made_up_by_import(self.repositories.key(other.repository))
+            elsewhere && !self.is_made_up(other)
         });
-        Holders { nodes, imported: self.is_import(entry, name), foreign }
+        Holders { nodes, entry: number, imported: self.is_import(entry, name), foreign }
     }
 
-    fn find(&self, image: &Reference) -> Option<u32> {
+    /// The number of the name under which `image` is listed.
+    pub(super) fn find(&self, image: &Reference) -> Option<u32> {
         self.names.find(&*image.target())
     }
 
-    /// The number of the entry with these names, counting one more node that has it; none where no name can be read.
+    /// The entry of this number.
+    pub(super) fn entry(&self, number: u32) -> &Entry {
+        self.entries.key(number)
+    }
+
+    /// The name of this number, and what is known of it.
+    pub(super) fn name(&self, number: u32) -> (&str, &Name) {
+        (self.names.key(number), self.names.value(number))
+    }
+
+    /// Whether `name` is one that an import made up.
+    pub(super) fn is_made_up(&self, name: &Name) -> bool {
+        made_up_by_import(self.repositories.key(name.repository))
+    }
+
+    /// The number of the entry of this size with these names, counting one more node that has it; none where no name can
+    /// be read.
     ///
     /// `tells`: the runtime shows by the names whether an image was pulled.
-    pub(super) fn hold(&mut self, names: &[String], tells: bool) -> Option<u32> {
-        let mut names: Vec<Full> = names.iter().filter_map(|name| Some(Full::of(&name.parse().ok()?))).collect();
+    pub(super) fn hold<'a>(&mut self, names: impl Iterator<Item = &'a str>, size: i64, tells: bool) -> Option<u32> {
+        let mut names: Vec<Full> = names.filter_map(|name| Some(Full::of(&name.parse().ok()?))).collect();
         names.sort_unstable();
         names.dedup();
         if names.is_empty() {
@@ -108,7 +136,7 @@ impl Images {
         }
         let mut names: Box<[u32]> = names.iter().map(|name| self.hold_name(name)).collect();
         names.sort_unstable();
-        let entry = Arc::new(Entry { names, tells });
+        let entry = Arc::new(Entry { names, size, tells });
         let known = self.entries.find(&entry).is_some();
         let number = self.entries.hold(Arc::clone(&entry), Ordered::default);
         if known {

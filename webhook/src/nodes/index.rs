@@ -1,18 +1,22 @@
 //! The index: which node lists which image, inverted and interned.
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
-    mem,
     time::Instant,
 };
 
 use super::{
+    changes::Changes,
     facts::Facts,
     images::{Evidence, Images},
     listed::{Listed, Listing},
     names::Interner,
-    node::{Image, Node},
+    node::Node,
+    now::Now,
     order::Ordered,
+    sighting::Sighting,
+    told::{Telling, Told},
     view::NodeView,
 };
 use crate::image::Reference;
@@ -23,38 +27,45 @@ use crate::image::Reference;
 #[derive(Debug)]
 pub struct Index {
     /// A node's list of this length or more is cut.
-    list_limit: usize,
-    heard: Instant,
-    nodes: Interner<str, Slot>,
-    all: Ordered,
+    pub(super) list_limit: usize,
+    /// When the API was last heard of.
+    pub(super) heard: Now,
+    pub(super) nodes: Interner<str, Slot>,
+    pub(super) all: Ordered,
     /// Each node is either in this or in `proving`.
-    unknown: Ordered,
-    proving: Ordered,
-    images: Images,
+    pub(super) unknown: Ordered,
+    pub(super) proving: Ordered,
+    pub(super) images: Images,
+    pub(super) told: Told,
+    pub(super) changes: Changes,
     /// Labels and other texts that nodes repeat.
-    texts: Interner<str, ()>,
+    pub(super) texts: Interner<str, ()>,
     /// The number of the full list that is being read, or was read last.
-    round: u32,
-    hasher: RandomState,
+    pub(super) round: u32,
+    /// When the full list began that is being read.
+    pub(super) listing: Option<Instant>,
+    pub(super) hasher: RandomState,
 }
 
 /// What the index keeps of a node.
 #[derive(Debug, Default)]
-struct Slot {
+pub(super) struct Slot {
     /// The entries of its list, by number, in ascending order; one twice where the kubelet says it twice.
-    entries: Box<[u32]>,
+    pub(super) entries: Box<[u32]>,
+    /// What was said to be loaded, by the numbers of the images.
+    pub(super) told: Box<[u32]>,
     /// A keyed hash of the list, to see whether it changed.
-    print: u64,
+    pub(super) print: u64,
     /// The last full list that had the node.
-    round: u32,
+    pub(super) round: u32,
     /// What is not in its list is not on the node.
-    proving: bool,
-    facts: Facts,
+    pub(super) proving: bool,
+    pub(super) facts: Facts,
 }
 
 impl Index {
     /// An index of no nodes. `list_limit`: a node's list of this length or more is cut (`place.listLimit`).
-    pub fn new(list_limit: usize, now: Instant) -> Self {
+    pub fn new(list_limit: usize, now: Now) -> Self {
         Self {
             list_limit,
             heard: now,
@@ -63,24 +74,35 @@ impl Index {
             unknown: Ordered::default(),
             proving: Ordered::default(),
             images: Images::default(),
+            told: Told::default(),
+            changes: Changes::default(),
             texts: Interner::default(),
             round: 0,
+            listing: None,
             hasher: RandomState::new(),
         }
     }
 
     /// An index of `nodes`.
-    pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_limit: usize, now: Instant) -> Self {
+    pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_limit: usize, now: Now) -> Self {
         let mut index = Self::new(list_limit, now);
+        index.begin_list();
         for node in nodes {
             index.apply(&node);
         }
+        index.end_list();
         index
     }
 
-    /// What the lists say about where `image` came from. Costs the same for any number of nodes.
-    pub fn evidence(&self, image: &Reference) -> Evidence {
-        self.images.evidence(image)
+    /// What the nodes say at `now` about where `image` came from: their lists, and what was loaded just now. Costs the
+    /// same for any number of nodes that list it.
+    pub fn evidence(&self, image: &Reference, now: Instant) -> Evidence {
+        let loaded = || self.told_of(image).iter().any(|telling| telling.is_fresh(now));
+        match self.images.evidence(image) {
+            Evidence::Local => Evidence::Local,
+            _ if image.digest().is_none() && loaded() && !self.images.has_pulled(image) => Evidence::Local,
+            listed => listed,
+        }
     }
 
     /// Whether some node lists an image by a digest at `host` (`docker.io`, `harbor.local`): so it could pull from there.
@@ -92,6 +114,31 @@ impl Index {
     /// The nodes that list `image`: by its digest if it has one, else by its tag. Costs by their number.
     pub fn listed(&self, image: &Reference) -> impl Iterator<Item = (NodeView<'_>, Listing)> {
         Listed::new(self, self.images.holders(image))
+    }
+
+    /// The nodes on which `image` was loaded so recently, at `now`, that their lists may not have it yet.
+    pub fn told(&self, image: &Reference, now: Instant) -> impl Iterator<Item = NodeView<'_>> {
+        let fresh = self.told_of(image).iter().filter(move |telling| telling.is_fresh(now));
+        fresh.map(|telling| self.view(telling.node))
+    }
+
+    /// The nodes that list `image` or were said to have got it, however long ago. Costs by their number.
+    pub fn sightings(&self, image: &Reference) -> Vec<Sighting<'_>> {
+        let mut tellings: BTreeMap<u32, &Telling> =
+            self.told_of(image).iter().map(|telling| (telling.node, telling)).collect();
+        let mut sightings = Vec::new();
+        for holders in self.images.holders(image) {
+            for number in holders.nodes {
+                let listed = Some((holders.entry, Listing::of(&holders, self.view(*number))));
+                sightings.push(Sighting::of(self, image, *number, listed, tellings.remove(number)));
+            }
+        }
+        sightings.extend(tellings.into_values().map(|told| Sighting::of(self, image, told.node, None, Some(told))));
+        sightings
+    }
+
+    fn told_of(&self, image: &Reference) -> &[Telling] {
+        self.told.of(&image.target())
     }
 
     /// The nodes whose list does not prove that an image is absent: it is cut or empty, an entry is cut at five names,
@@ -137,7 +184,7 @@ impl Index {
 
     /// When the API was last heard of, with news or without.
     pub fn heard(&self) -> Instant {
-        self.heard
+        self.heard.instant
     }
 
     fn views(&self, nodes: &Ordered) -> impl Iterator<Item = NodeView<'_>> {
@@ -147,118 +194,22 @@ impl Index {
     pub(super) fn view(&self, number: u32) -> NodeView<'_> {
         NodeView::new(self.nodes.key(number), &self.nodes.value(number).facts, &self.texts)
     }
-}
 
-/// Changes; [`watch`](super::watch) is the only one who makes them while reviews are served.
-impl Index {
-    /// Notes that the API was heard of.
-    pub fn hear(&mut self, now: Instant) {
-        self.heard = now;
-    }
-
-    /// A full list begins: [`apply`](Self::apply) all of it, then [`end_list`](Self::end_list).
-    pub fn begin_list(&mut self) {
-        self.round = self.round.wrapping_add(1);
-    }
-
-    /// The full list is complete: nodes that were not in it are gone.
-    pub fn end_list(&mut self) {
-        let stale = |number: &u32| self.nodes.value(*number).round != self.round;
-        let gone: Vec<u32> = self.all.numbers().iter().copied().filter(stale).collect();
-        for number in gone {
-            self.remove_number(number);
-        }
-    }
-
-    /// Takes in a node, new or changed, and says whether its images are others than before; where they are not, nothing
-    /// is done about them.
-    pub fn apply(&mut self, node: &Node) -> bool {
-        let number = self.nodes.find(node.name()).unwrap_or_else(|| self.add(node.name()));
-        let (facts, images) = (Facts::of(node, &mut self.texts), &node.status.images);
-        let tells = facts.runtime.tells();
-        let proving = tells && is_whole(images, self.list_limit);
-        let print = self.hasher.hash_one((tells, images));
-        let slot = self.nodes.value_mut(number);
-        slot.round = self.round;
-        mem::replace(&mut slot.facts, facts).release(&mut self.texts);
-        let changed = mem::replace(&mut slot.print, print) != print;
-        if mem::replace(&mut slot.proving, proving) != proving {
-            let kinds = (&mut self.unknown, &mut self.proving);
-            let (from, to) = if proving { kinds } else { (kinds.1, kinds.0) };
-            from.remove(number, &self.nodes);
-            to.insert(number, &self.nodes);
-        }
-        if changed {
-            self.list(number, images, tells);
-        }
-        changed
-    }
-
-    /// Forgets a node.
-    pub fn remove(&mut self, name: &str) {
-        if let Some(number) = self.nodes.find(name) {
-            self.remove_number(number);
-        }
-    }
-
-    fn add(&mut self, name: &str) -> u32 {
-        let number = self.nodes.hold(name, Slot::default);
-        self.all.insert(number, &self.nodes);
-        self.unknown.insert(number, &self.nodes);
-        number
-    }
-
-    /// Makes `images` the list of the node `number`, touching only what differs.
-    fn list(&mut self, number: u32, images: &[Image], tells: bool) {
-        let mut new: Vec<u32> = images.iter().filter_map(|image| self.images.hold(&image.names, tells)).collect();
-        new.sort_unstable();
-        let new = new.into_boxed_slice();
-        let old = mem::take(&mut self.nodes.value_mut(number).entries);
-        for entry in new.iter().filter(|entry| old.binary_search(entry).is_err()) {
-            self.images.nodes_mut(*entry).insert(number, &self.nodes);
-        }
-        self.withdraw(number, &old, &new);
-        self.nodes.value_mut(number).entries = new;
-    }
-
-    /// Takes the node `number` out of the entries of `old` that are not in `new`, and counts it out of all of `old`.
-    fn withdraw(&mut self, number: u32, old: &[u32], new: &[u32]) {
-        for entry in old {
-            if new.binary_search(entry).is_err() {
-                self.images.nodes_mut(*entry).remove(number, &self.nodes);
-            }
-            self.images.release(*entry);
-        }
-    }
-
-    fn remove_number(&mut self, number: u32) {
-        let old = mem::take(&mut self.nodes.value_mut(number).entries);
-        self.withdraw(number, &old, &[]);
-        for kind in [&mut self.all, &mut self.unknown, &mut self.proving] {
-            kind.remove(number, &self.nodes);
-        }
-        if let Some((_, slot)) = self.nodes.release(number) {
-            slot.facts.release(&mut self.texts);
-        }
+    /// A keyed hash of an entry: what two nodes list alike has the same.
+    pub(super) fn print(&self, entry: u32) -> u64 {
+        self.hasher.hash_one(self.images.entry(entry))
     }
 }
 
 #[cfg(test)]
 impl Index {
-    /// How many nodes, entries, names, repositories, hosts and texts are kept.
-    fn sizes(&self) -> [usize; 6] {
+    /// How many nodes, entries, names, repositories, hosts, texts, loads and changes are kept.
+    fn sizes(&self) -> [usize; 8] {
         let [entries, names, repositories, hosts] = self.images.sizes();
-        [self.nodes.len(), entries, names, repositories, hosts, self.texts.len()]
+        let (texts, loads, changes) = (self.texts.len(), self.told.len(), self.changes.len());
+        [self.nodes.len(), entries, names, repositories, hosts, texts, loads, changes]
     }
 }
-
-/// Whether nothing was cut from a list. An empty one is not filled yet, switched off, or true.
-fn is_whole(images: &[Image], list_limit: usize) -> bool {
-    (1..list_limit).contains(&images.len()) && images.iter().all(|image| image.names.len() < NAMES_LIMIT)
-}
-
-/// Names of an entry at which the kubelet cuts. Source: `MaxNamesPerImageInNodeStatus`.
-const NAMES_LIMIT: usize = 5;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,13 @@ pub struct Listing {
     pub contested: bool,
 }
 
+impl Listing {
+    /// How `node`, one of `holders`, lists the image.
+    pub(super) fn of(holders: &Holders<'_>, node: NodeView<'_>) -> Self {
+        Self { imported: holders.imported, contested: holders.foreign && node.remembers_pulls() }
+    }
+}
+
 /// The nodes that list an image: those of several entries, merged in the order of their names.
 pub(super) struct Listed<'a> {
     index: &'a Index,
@@ -26,7 +33,7 @@ impl<'a> Listed<'a> {
 
     fn pop(&mut self) -> Option<(NodeView<'a>, Listing)> {
         let Head { node, rest } = self.heads.pop()?;
-        let listing = Listing { imported: rest.imported, contested: rest.foreign && node.remembers_pulls() };
+        let listing = Listing::of(&rest, node);
         self.heads.extend(Head::first(self.index, rest));
         Some((node, listing))
     }

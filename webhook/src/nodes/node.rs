@@ -9,10 +9,12 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use super::{bounded::list, loaded::LOADED};
+
 /// A Node: what the API server or `kubectl get node -o json` says, without the nine tenths that no rule needs.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Node {
-    /// Name, uid, resource version, labels, time of deletion: the rest is not read.
+    /// Name, uid, resource version, labels, time of deletion, one annotation: the rest is not read.
     #[serde(default, deserialize_with = "slim")]
     pub metadata: ObjectMeta,
     /// What was asked of the node.
@@ -28,7 +30,7 @@ pub struct Node {
 #[serde(rename_all = "camelCase")]
 pub struct Spec {
     /// Repel Pods that do not tolerate them.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "list::<_, _, TAINTS>")]
     pub taints: Vec<Taint>,
     /// Cordoned.
     #[serde(default, deserialize_with = "nullable")]
@@ -71,11 +73,11 @@ pub enum Effect {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The images it holds, largest first: cut at `nodeStatusMaxImages`.
-    #[serde(default, deserialize_with = "nullable")]
+    /// The images it holds, largest first: cut at `nodeStatusMaxImages`, and here at [`ENTRIES`].
+    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
     pub images: Vec<Image>,
     /// `Ready` among others.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "list::<_, _, CONDITIONS>")]
     pub conditions: Vec<Condition>,
     /// Architecture and versions.
     #[serde(default, deserialize_with = "nullable")]
@@ -89,8 +91,11 @@ pub struct Status {
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
 pub struct Image {
     /// At most five names, those with a digest first; `null` for an image without any.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "list::<_, _, NAMES>")]
     pub names: Vec<String>,
+    /// Bytes.
+    #[serde(default, rename = "sizeBytes", deserialize_with = "nullable")]
+    pub size: i64,
 }
 
 /// A condition.
@@ -123,6 +128,11 @@ impl Node {
     /// The node's name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The annotation `berth.dev/loaded`, as it is written.
+    pub fn loaded(&self) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(LOADED).map(String::as_str)
     }
 }
 
@@ -158,8 +168,10 @@ impl Resource for Node {
 
 /// Reads the few fields of the metadata: `managedFields` alone are often half of a Node.
 fn slim<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
-    let Metadata { name, uid, resource_version, labels, deletion_timestamp } = nullable(from)?;
-    Ok(ObjectMeta { name, uid, resource_version, labels, deletion_timestamp, ..ObjectMeta::default() })
+    let Metadata { name, uid, resource_version, labels, annotations, deletion_timestamp } = nullable(from)?;
+    let loaded = annotations.and_then(|annotations| annotations.loaded);
+    let annotations = loaded.map(|loaded| BTreeMap::from([(LOADED.to_owned(), loaded)]));
+    Ok(ObjectMeta { name, uid, resource_version, labels, annotations, deletion_timestamp, ..ObjectMeta::default() })
 }
 
 /// The fields of the metadata that are read.
@@ -170,10 +182,27 @@ struct Metadata {
     uid: Option<String>,
     resource_version: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
     deletion_timestamp: Option<Time>,
+}
+
+/// The one annotation that is read.
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(default, rename = "berth.dev/loaded")]
+    loaded: Option<String>,
 }
 
 /// `null` is the default: Go writes it for what is empty.
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
+
+/// Entries of a node's list that are read; a list of this length or more counts as cut.
+pub const ENTRIES: usize = 2_048;
+/// Names of an entry at which the kubelet cuts; more are not read. Source: `MaxNamesPerImageInNodeStatus`.
+pub const NAMES: usize = 5;
+/// Taints that are read. A node has a handful.
+const TAINTS: usize = 64;
+/// Conditions that are read. A node has a dozen where problem detectors run.
+const CONDITIONS: usize = 256;

@@ -1,21 +1,18 @@
 //! The watch of the nodes: the only writer of the index.
 
-use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
 };
 
 use kube::{
     Api, Client,
     runtime::watcher::{Config, Event},
 };
-use tokio::{sync::watch, time};
+use tokio::sync::watch;
 use tracing::info;
 
-use super::{Index, Node};
+use super::{Index, Node, Now};
 use crate::{
     follow::{attentive, follow},
     telemetry::Metrics,
@@ -33,7 +30,7 @@ impl Nodes {
     /// Nodes that are not known yet: [`follow`](Self::follow) them. `list_limit`: see [`Index::new`].
     pub fn new(list_limit: usize) -> Self {
         Self {
-            index: RwLock::new(Index::new(list_limit, now())),
+            index: RwLock::new(Index::new(list_limit, Now::read())),
             synced: false.into(),
             changes: watch::Sender::default(),
         }
@@ -100,7 +97,7 @@ impl Nodes {
     /// Notes that the API was heard of, and returns the number of nodes.
     fn hear(&self) -> usize {
         self.write(|index| {
-            index.hear(now());
+            index.hear(Now::read());
             index.len()
         })
     }
@@ -108,11 +105,6 @@ impl Nodes {
     fn write<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Now, by the clock that stands still where tests stop it.
-fn now() -> Instant {
-    time::Instant::now().into_std()
 }
 
 /// Nodes a page of the list: a page of them is held in memory as text, at some 30 KB each.

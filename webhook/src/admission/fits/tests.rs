@@ -1,9 +1,7 @@
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use super::*;
-use crate::nodes::Index;
+use crate::nodes::{Index, Now};
 
 /// A ready node with 4 CPU; `change` is merged into it.
 fn node(change: &Value) -> Value {
@@ -22,7 +20,7 @@ fn check(spec: &Value, change: &Value, want: &str) {
     let text = json!({ "spec": spec }).to_string();
     let pod: Pod = serde_json::from_str(&text).unwrap();
     let nodes = [serde_json::from_value(node(change)).unwrap()];
-    let index = Index::from_nodes(nodes, 50, Instant::now());
+    let index = Index::from_nodes(nodes, 50, Now::read());
     let needs = Needs::of(&pod).unwrap();
     let got = match needs.fit(index.get("worker").unwrap()) {
         Fit::Now => String::new(),

@@ -1,5 +1,7 @@
 //! Pods whose node is already decided: nothing is added, what is missing there is said.
 
+use std::time::Instant;
+
 use super::{
     Placement, Wanted,
     inventory::{Inventory, Kind},
@@ -32,14 +34,14 @@ impl<'a> Bound<'a> {
     }
 
     /// Says so where the node lacks what is required. There is nothing to wait for: a gate would be opened.
-    pub(super) fn place(self, index: &Index, required: &[&Wanted]) -> Placement {
+    pub(super) fn place(self, index: &Index, required: &[&Wanted], now: Instant) -> Placement {
         let nothing = Placement { held: true, ..Placement::default() };
         let Self::To(name) = self else { return nothing };
         let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return nothing };
-        let inventory = Inventory::of(index, required);
+        let inventory = Inventory::of(index, required, now);
         let image = names(&inventory.wanted);
         let text = match inventory.kind(node) {
-            Kind::Sure | Kind::Holder | Kind::Unknown => return nothing,
+            Kind::Sure | Kind::Told | Kind::Holder | Kind::Unknown => return nothing,
             Kind::Contested => {
                 format!("{name} lists {image}, but may refuse it: its content was pulled by another name")
             }

@@ -1,6 +1,9 @@
 //! The kinds of node, for all images together that a Pod needs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Instant,
+};
 
 use super::Wanted;
 use crate::{
@@ -13,6 +16,8 @@ use crate::{
 pub(super) enum Kind {
     /// Lists them all. The first to choose: where a `Never` image came by an import, or nothing is `Never`.
     Sure,
+    /// Has them all, one of them by the word of `berth load` alone: its list is up to 40 s late.
+    Told,
     /// Lists them all; a `Never` image came by a pull, and the kubelet remembers pulls by the spelling of the name.
     Holder,
     /// Lists them all, but the kubelet may refuse one: the same content was pulled under another name.
@@ -23,16 +28,18 @@ pub(super) enum Kind {
     Absent,
 }
 
-/// Which nodes list the images that a Pod needs. Costs by the number of these nodes.
+/// Which nodes have the images that a Pod needs. Costs by the number of these nodes.
 #[derive(Debug)]
 pub(super) struct Inventory<'a> {
     pub(super) index: &'a Index,
     /// What is needed, each image once.
     pub(super) wanted: Vec<&'a Wanted>,
+    /// When the decision is made.
+    pub(super) now: Instant,
     listed: BTreeMap<&'a str, Tally<'a>>,
 }
 
-/// What one node lists.
+/// What one node lists, or was told to have.
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
     pub(super) node: NodeView<'a>,
@@ -40,19 +47,26 @@ pub(super) struct Tally<'a> {
     pub(super) images: Vec<usize>,
     /// The kubelet may refuse one of them.
     pub(super) contested: bool,
+    /// One of them is not listed yet.
+    told: bool,
     sure: bool,
 }
 
 impl Kind {
-    /// Lists all that is needed, and will not refuse it.
+    /// Has all that is needed, and will not refuse it.
     pub(super) fn is_holder(self) -> bool {
-        matches!(self, Self::Sure | Self::Holder)
+        matches!(self, Self::Sure | Self::Told | Self::Holder)
+    }
+
+    /// What is loaded just now is as good as what is listed.
+    pub(super) fn preference(self) -> Self {
+        if self == Self::Told { Self::Sure } else { self }
     }
 }
 
 impl<'a> Inventory<'a> {
-    pub(super) fn of(index: &'a Index, wanted: &[&'a Wanted]) -> Self {
-        let mut inventory = Self { index, wanted: Vec::new(), listed: BTreeMap::new() };
+    pub(super) fn of(index: &'a Index, wanted: &[&'a Wanted], now: Instant) -> Self {
+        let mut inventory = Self { index, wanted: Vec::new(), now, listed: BTreeMap::new() };
         let mut seen = HashSet::new();
         for one in wanted {
             if seen.insert(one.image.target()) {
@@ -66,11 +80,17 @@ impl<'a> Inventory<'a> {
         let place = self.wanted.len();
         self.wanted.push(wanted);
         for (node, listing) in self.index.listed(&wanted.image) {
-            let new = || Tally { node, images: Vec::new(), sure: true, contested: false };
-            let tally = self.listed.entry(node.name()).or_insert_with(new);
+            let tally = self.listed.entry(node.name()).or_insert_with(|| Tally::of(node));
             tally.images.push(place);
             tally.sure &= listing.imported || wanted.policy != PullPolicy::Never;
             tally.contested |= listing.contested;
+        }
+        for node in self.index.told(&wanted.image, self.now) {
+            let tally = self.listed.entry(node.name()).or_insert_with(|| Tally::of(node));
+            if tally.images.last() != Some(&place) {
+                tally.images.push(place);
+                tally.told = true;
+            }
         }
     }
 
@@ -80,6 +100,7 @@ impl<'a> Inventory<'a> {
         let all = tally.is_some_and(|tally| tally.images.len() == self.wanted.len());
         match tally {
             Some(tally) if all && tally.contested => Kind::Contested,
+            Some(tally) if all && tally.told => Kind::Told,
             Some(tally) if all && tally.sure => Kind::Sure,
             Some(_) if all => Kind::Holder,
             Some(tally) if tally.contested && self.index.is_unknown(node.name()) => Kind::Contested,
@@ -104,5 +125,12 @@ impl<'a> Inventory<'a> {
     /// The nodes that list some of the images, in the order of their names.
     pub(super) fn listed(&self) -> impl Iterator<Item = &Tally<'a>> {
         self.listed.values()
+    }
+}
+
+impl<'a> Tally<'a> {
+    /// Nothing yet.
+    fn of(node: NodeView<'a>) -> Self {
+        Self { node, images: Vec::new(), contested: false, told: false, sure: true }
     }
 }

@@ -46,12 +46,13 @@ fn k3d_cluster(node: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use serde_json::json;
 
     use super::*;
-    use crate::{admission::select::PullPolicy, nodes::Index};
+    use crate::{
+        admission::select::PullPolicy,
+        nodes::{Index, Now},
+    };
 
     #[test]
     fn hints_speak_the_language_of_the_cluster() {
@@ -63,7 +64,7 @@ mod tests {
             });
             let mut node = change;
             node["metadata"]["name"] = json!(name);
-            let index = Index::from_nodes([serde_json::from_value(node).unwrap()], 50, Instant::now());
+            let index = Index::from_nodes([serde_json::from_value(node).unwrap()], 50, Now::read());
             let (about, image, policy) = ("main".to_owned(), "app:dev".parse().unwrap(), PullPolicy::Never);
             load_hint(index.get(name), &[&Wanted { about, image, policy, required: true }])
         };

@@ -6,7 +6,7 @@ use super::{
     inventory::{Inventory, Kind},
     reach::{Candidate, Reach},
 };
-use crate::{admission::fits::Needs, nodes::Index};
+use crate::admission::fits::Needs;
 
 /// Adds a preference among the nodes within `reach`: for the surest kind, and there for those that list most of `optional`.
 ///
@@ -24,9 +24,9 @@ pub(super) fn add(placement: &mut Placement, confined: bool, reach: &Reach<'_>, 
         })
     };
     let listing = || reach.listing().filter(within);
-    let Some(best) = listing().map(|candidate| candidate.kind).min() else { return };
-    let also = Inventory::of(reach.inventory.index, optional);
-    let of_kind = listing().filter(|candidate| candidate.kind == best);
+    let Some(best) = listing().map(|candidate| candidate.kind.preference()).min() else { return };
+    let also = Inventory::of(reach.inventory.index, optional, reach.inventory.now);
+    let of_kind = listing().filter(|candidate| candidate.kind.preference() == best);
     let preferred = most_listing(of_kind.copied(), &also);
     if confined && reach.complete && preferred.len() == reach.candidates.len() {
         return; // all the same
@@ -39,13 +39,12 @@ pub(super) fn add(placement: &mut Placement, confined: bool, reach: &Reach<'_>, 
 }
 
 /// Only a preference: for the nodes that list most of `wanted`.
-pub(super) fn only(index: &Index, wanted: &[&Wanted], needs: &Needs<'_>) -> Placement {
-    let inventory = Inventory::of(index, wanted);
+pub(super) fn only(inventory: &Inventory<'_>, needs: &Needs<'_>) -> Placement {
     let listing = inventory.listed().filter(|tally| !tally.contested);
-    let usable = listing.filter_map(|tally| Candidate::of(&inventory, needs, tally.node));
-    let preferred = most_listing(usable, &inventory);
-    let mut others = index.nodes().filter(|node| inventory.kind(*node) > Kind::Holder);
-    let everywhere = others.by_ref().take(OTHERS_EXAMINED).all(|node| Candidate::of(&inventory, needs, node).is_none());
+    let usable = listing.filter_map(|tally| Candidate::of(inventory, needs, tally.node));
+    let preferred = most_listing(usable, inventory);
+    let mut others = inventory.index.nodes().filter(|node| inventory.kind(*node) > Kind::Holder);
+    let everywhere = others.by_ref().take(OTHERS_EXAMINED).all(|node| Candidate::of(inventory, needs, node).is_none());
     let names = cut(&preferred, Budget::preferred());
     if everywhere && others.next().is_none() || needs.affinity().prefers(HOSTNAME, &names) {
         return Placement::default();

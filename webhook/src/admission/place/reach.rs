@@ -38,8 +38,8 @@ impl<'a> Reach<'a> {
         let mut candidates: Vec<_> = listing.filter_map(|node| Candidate::of(inventory, needs, node)).collect();
         let held = candidates.iter().any(|candidate| candidate.kind.is_holder());
         let kinds: &[Kind] = match (held, strategy) {
-            (true, Strategy::Strict) => &[Kind::Sure, Kind::Holder],
-            (true, Strategy::Prefer) => &[Kind::Sure, Kind::Holder, Kind::Unknown],
+            (true, Strategy::Strict) => &[Kind::Sure, Kind::Told, Kind::Holder],
+            (true, Strategy::Prefer) => &[Kind::Sure, Kind::Told, Kind::Holder, Kind::Unknown],
             (false, _) => &[Kind::Contested, Kind::Unknown],
         };
         candidates.retain(|candidate| candidate.kind != Kind::Unknown && kinds.contains(&candidate.kind));

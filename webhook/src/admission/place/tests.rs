@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     admission::patch::affinity,
     config::{OnMissing, PullPolicyChange, Strategy},
-    nodes::Node,
+    nodes::{Node, Now},
 };
 
 /// A case: a cluster and what is asked of it. What is not set is as most people have it.
@@ -45,9 +45,9 @@ impl Case {
     }
 
     fn place(&self, pod: &Value) -> Placement {
-        let now = Instant::now();
+        let Now { instant: now, wall } = Now::read();
         let nodes = self.nodes.iter().map(|node| serde_json::from_value::<Node>(node.clone()).unwrap());
-        let index = Index::from_nodes(nodes, 50, now);
+        let index = Index::from_nodes(nodes, 50, Now { instant: now, wall });
         let config = config::Place {
             local: Vec::new(),
             infer_local: false,
@@ -143,6 +143,13 @@ fn pulled(name: &str) -> Value {
     node(name, &[&format!("docker.io/library/app{DIGEST} {APP}")])
 }
 
+/// A node on which `berth load` has just put the app; `age` seconds ago.
+fn told(node: Value, age: i64) -> Value {
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(age);
+    let loaded = json!({ APP: { "at": at.to_string() } }).to_string();
+    with(node, &json!({ "metadata": { "annotations": { "berth.dev/loaded": loaded } } }))
+}
+
 fn contested(name: &str) -> Value {
     node(name, &[&format!("docker.io/library/web{DIGEST} {APP}")])
 }
@@ -184,6 +191,35 @@ fn contested_nodes_count_only_where_there_is_nothing_better() {
     let doubt = "main: b lists app:dev, but may refuse it: its content was pulled by another name";
     case(vec![node("a", &[]), contested("b")]).check(&["in b", doubt]);
     case(vec![node("a", &[]), contested("b"), unknown("c")]).check(&["in b c", "prefer b", doubt]);
+}
+
+#[test]
+fn a_told_node_counts_like_a_holder() {
+    case(vec![told(node("a", &[]), 1), node("b", &[])]).check(&["in a"]);
+    case(vec![told(node("a", &[]), 100), node("b", &[APP]), node("c", &[])]).check(&["in a b"]);
+    case(vec![told(unknown("a"), 1), node("b", &[APP]), unknown("c"), node("d", &[])])
+        .check(&["in a b c", "prefer a b"]);
+    let strict = Case { strategy: Strategy::Strict, ..case(vec![told(node("a", &[]), 1), unknown("c")]) };
+    strict.check(&["in a"]);
+    // What a list shows of another pull lasts, however often it is loaded.
+    case(vec![told(contested("a"), 1), node("b", &[APP]), node("c", &[])]).check(&["in b"]);
+    let load = "main: waits, since no node has app:dev: `kind load docker-image app:dev`";
+    case(vec![told(node("a", &[]), 121), node("b", &[])]).check(&["gate", load]);
+    let db = "docker.io/library/db:dev";
+    let both = vec![wanted("app:dev", true), wanted("db:dev", true)];
+    let nodes = vec![told(node("a", &[db]), 1), node("b", &[db])];
+    Case { wanted: both, ..case(nodes) }.check(&["in a"]);
+    let optional = vec![wanted("app:dev", false)];
+    Case { wanted: optional, ..case(vec![told(node("a", &[]), 1), node("b", &[])]) }.check(&["prefer a"]);
+    Case { spec: json!({ "nodeName": "a" }), ..case(vec![told(node("a", &[]), 1)]) }.check(&[]);
+}
+
+#[test]
+fn a_load_ends_by_time_without_another_event() {
+    let nodes = || vec![told(node("a", &[]), 1), node("b", &[])];
+    Case { age: Duration::from_secs(118), ..case(nodes()) }.check(&["in a"]);
+    let load = "main: waits, since no node has app:dev: `kind load docker-image app:dev`";
+    Case { age: Duration::from_secs(120), ..case(nodes()) }.check(&["gate", load]);
 }
 
 #[test]

@@ -1,11 +1,6 @@
 //! The nodes: from a file, or from the cluster that kubectl would talk to.
 
-use std::{
-    fs, iter,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fs, iter, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use kube::{Api, Client, Config, api::ListParams};
@@ -16,7 +11,7 @@ use crate::{
     command::cluster,
     config::Registry,
     local_registry::LocalRegistry,
-    nodes::{Index, Node, Nodes},
+    nodes::{Index, Node, Nodes, Now},
 };
 
 /// What is known of the cluster.
@@ -112,7 +107,7 @@ impl Item {
 }
 
 fn fixed(nodes: Vec<Node>, list_limit: usize) -> Arc<Nodes> {
-    Arc::new(Nodes::fixed(Index::from_nodes(nodes, list_limit, Instant::now())))
+    Arc::new(Nodes::fixed(Index::from_nodes(nodes, list_limit, Now::read())))
 }
 
 /// Time for all answers of the cluster together.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time};
 
 use super::*;
 use crate::follow::fake::{End, Reply, Server, event, page, until};
@@ -35,7 +35,7 @@ fn listed(nodes: &Nodes, image: &str) -> Vec<String> {
 }
 
 fn heard(nodes: &Nodes) -> Duration {
-    nodes.read(|index| now() - index.unwrap().heard())
+    nodes.read(|index| Now::read().instant - index.unwrap().heard())
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,4 +182,29 @@ async fn however_long_the_api_was_away_it_is_asked_every_other_second() {
     assert!(before.elapsed() <= Duration::from_secs(2 * 10), "{:?}", before.elapsed());
     assert!(before.elapsed() >= Duration::from_secs(1), "{:?}", before.elapsed());
     assert!(!nodes.synced());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_is_said_in_the_watch_counts_at_once_and_for_two_minutes() {
+    let mut loaded = node("a", 11, "other:1");
+    let said = json!({ "docker.io/library/app:dev": { "at": "2020-01-01T00:00:00Z" } }).to_string(); // by a wrong clock
+    loaded["metadata"]["annotations"] = json!({ "berth.dev/loaded": said, "other": "7" });
+    let server = Server::new([
+        page(&[node("a", 1, "other:1")], ""),
+        Reply::Watch(vec![event("MODIFIED", &loaded)], End::Silence),
+    ]);
+    let (nodes, _, _tasks) = start(&server);
+    let mut changes = nodes.changes();
+    until(|| changes.has_changed().unwrap()).await; // the list is complete
+    changes.mark_unchanged();
+    until(|| changes.has_changed().unwrap()).await;
+    let told = || {
+        let (image, now) = ("app:dev".parse().unwrap(), Now::read().instant);
+        nodes.read(|index| index.unwrap().told(&image, now).count())
+    };
+    assert_eq!(told(), 1);
+    time::sleep(Duration::from_secs(119)).await;
+    assert_eq!(told(), 1);
+    time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(told(), 0);
 }

@@ -12,12 +12,13 @@ fn any_node() -> impl Strategy<Value = Value> {
     let labels = [json!({}), json!({ "metadata": { "labels": { "kubernetes.io/hostname": null } } })];
     let state = select([&states[..], &[taint]].concat());
     let (kind, disk) =
-        (select(vec!["imported", "pulled", "contested", "unknown", "absent"]), select(vec!["ssd", "hdd"]));
+        (select(vec!["imported", "pulled", "contested", "told", "unknown", "absent"]), select(vec!["ssd", "hdd"]));
     (kind, state, select(labels.to_vec()), disk).prop_map(|(kind, state, label, disk)| {
         let node = match kind {
             "imported" => node("x", &[APP]),
             "pulled" => pulled("x"),
             "contested" => contested("x"),
+            "told" => told(node("x", &[]), 10),
             "unknown" => unknown("x"),
             _ => node("x", &[]),
         };
@@ -71,8 +72,8 @@ proptest! {
         let mut pod = case.pod();
         let placement = case.place(&pod);
         let parsed = case.nodes.iter().map(|node| serde_json::from_value::<Node>(node.clone()).unwrap());
-        let index = Index::from_nodes(parsed, 50, Instant::now());
-        let inventory = Inventory::of(&index, &[&wanted[0]]);
+        let index = Index::from_nodes(parsed, 50, Now::read());
+        let inventory = Inventory::of(&index, &[&wanted[0]], Instant::now());
         let kind = |name: &str| inventory.kind(index.get(name).unwrap());
 
         let before = usable(&index, &pod);
