@@ -194,15 +194,12 @@ async fn a_load_that_is_said_in_the_watch_counts_at_once_and_for_two_minutes() {
         Reply::Watch(vec![event("MODIFIED", &loaded)], End::Silence),
     ]);
     let (nodes, _, _tasks) = start(&server);
-    let mut changes = nodes.changes();
-    until(|| changes.has_changed().unwrap()).await; // the list is complete
-    changes.mark_unchanged();
-    until(|| changes.has_changed().unwrap()).await;
+    until(|| nodes.synced()).await;
     let told = || {
         let (image, now) = ("app:dev".parse().unwrap(), Now::read().instant);
         nodes.read(|index| index.unwrap().told(&image, now).count())
     };
-    assert_eq!(told(), 1);
+    until(|| told() == 1).await;
     time::sleep(Duration::from_secs(119)).await;
     assert_eq!(told(), 1);
     time::sleep(Duration::from_secs(1)).await;
