@@ -94,10 +94,7 @@ impl Webhook {
 
     /// What its status port answers to `/metrics`, `/readyz`, `/livez`.
     pub async fn status(&self, path: &str) -> anyhow::Result<String> {
-        let answer = reqwest::get(format!("{}{path}", self.status)).await?;
-        let (status, body) = (answer.status(), answer.text().await?);
-        ensure!(status.is_success(), "{path} answers {status}: {body}");
-        Ok(body)
+        status(&self.status, path).await
     }
 
     /// Asks it to end (SIGTERM) and waits for the drain.
@@ -140,6 +137,7 @@ impl Webhook {
 /// A running `berth controller`.
 pub struct Controller {
     process: Process,
+    status: String,
     _folder: Folder,
 }
 
@@ -148,7 +146,9 @@ impl Controller {
     pub async fn start(cluster: &Cluster, configuration: &str) -> anyhow::Result<Self> {
         Manifests::read(cluster).await?.apply_rights(cluster).await?;
         let folder = Folder::new("controller")?;
-        let command = berth(cluster, "controller", &folder, configuration).await?;
+        let mut command = berth(cluster, "controller", &folder, configuration).await?;
+        let status = address(free_port()?);
+        command.args(["--status-listen", &status]);
         let mut process = Process::spawn("controller", &command, folder.path())?;
         let beating = until("the controller's heart beats", READY_LIMIT, async || {
             let lease = cluster.kubectl(&["get", "lease", "berth-controller", "-n", "berth-system"], "").await?;
@@ -156,7 +156,12 @@ impl Controller {
             Ok(())
         });
         while_running(slice::from_mut(&mut process), beating).await?;
-        Ok(Self { process, _folder: folder })
+        Ok(Self { process, status: format!("http://{status}"), _folder: folder })
+    }
+
+    /// What its status port answers to `/metrics`, `/readyz`, `/livez`.
+    pub async fn status(&self, path: &str) -> anyhow::Result<String> {
+        status(&self.status, path).await
     }
 
     /// What it has logged.
@@ -190,6 +195,13 @@ async fn berth(cluster: &Cluster, subcommand: &str, folder: &Folder, configurati
     command.env("KUBECONFIG", folder.write("kubeconfig", kubeconfig)?);
     command.env("RUST_LOG", "info,berth=debug");
     Ok(command)
+}
+
+async fn status(port: &str, path: &str) -> anyhow::Result<String> {
+    let answer = reqwest::get(format!("{port}{path}")).await?;
+    let (status, body) = (answer.status(), answer.text().await?);
+    ensure!(status.is_success(), "{path} answers {status}: {body}");
+    Ok(body)
 }
 
 /// A `caBundle`, and a certificate for `host`, as Berth issues them.

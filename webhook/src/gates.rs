@@ -2,17 +2,20 @@
 //!
 //! Two of them at once are harmless: every patch is conditional on the Pod that was seen, and the first one wins.
 
+pub mod all;
 mod lift;
+mod waiting;
 
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use futures::{StreamExt as _, future, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
@@ -22,17 +25,22 @@ use kube::{
 use serde::Serialize;
 use tokio::{
     sync::Notify,
-    time::{self, MissedTickBehavior, timeout},
+    time::{self, Instant, MissedTickBehavior},
 };
 use tracing::{info, warn};
 
-use self::lift::Gated;
+use self::{
+    lift::Gated,
+    waiting::{Lift, Waiting},
+};
 use crate::{
-    admission::{gated::release, place::GATED_LABEL},
+    admission::{gated::Scene, place::GATED_LABEL},
+    call::{Failure, within},
     config::Config,
+    events::{Reason, Recorder},
     follow::{attentive, follow},
     nodes::Nodes,
-    telemetry::Metrics,
+    telemetry::{Metrics, outcome},
 };
 
 /// The gates of all Pods, and what opens them.
@@ -41,37 +49,68 @@ pub struct Gates {
     nodes: Arc<Nodes>,
     config: Arc<ArcSwap<Config>>,
     own_namespace: String,
+    events: Arc<Recorder>,
+    metrics: Arc<Metrics>,
     /// By uid.
-    waiting: Mutex<HashMap<String, Gated>>,
+    waiting: Mutex<HashMap<String, Waiting>>,
     news: Notify,
+    /// When the API server last told about gated Pods; none before the first list.
+    heard: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Gates {
-    /// Gates under `config` in the cluster of `client`; `nodes` are followed by the caller.
-    pub fn new(client: Client, nodes: Arc<Nodes>, config: Arc<ArcSwap<Config>>, own_namespace: String) -> Self {
-        Self { client, nodes, config, own_namespace, waiting: Mutex::default(), news: Notify::new() }
+    /// Gates under `config` in the cluster of `client`; `nodes` are followed and `events` written by the caller.
+    pub fn new(
+        client: Client,
+        nodes: Arc<Nodes>,
+        config: Arc<ArcSwap<Config>>,
+        own_namespace: String,
+        events: Arc<Recorder>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (waiting, news, heard) = (Mutex::default(), Notify::new(), Arc::default());
+        Self { client, nodes, config, own_namespace, events, metrics, waiting, news, heard }
     }
 
     /// Opens gates, for ever.
-    pub async fn run(&self, metrics: &Metrics) {
-        future::join3(self.watch(metrics), self.open(), self.find_unlabelled()).await;
+    pub async fn run(&self) {
+        future::join3(self.watch(), self.open(), self.find_unlabelled()).await;
+    }
+
+    /// Whether gates can be opened: nodes and gated Pods are known, and the API server was heard of lately.
+    pub fn able(&self) -> bool {
+        let now = Instant::now();
+        let limit = self.config.load().place.max_stale;
+        let recent = |heard: Instant| now.saturating_duration_since(heard) < limit;
+        let pods = self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(recent);
+        pods && self.nodes.read(|index| index.is_some_and(|index| recent(index.heard().into())))
     }
 
     /// Learns which Pods wait.
-    async fn watch(&self, metrics: &Metrics) {
-        let api = Api::<DynamicObject>::all_with(attentive(self.client.clone(), || ()), &pods());
+    async fn watch(&self) {
+        let told = Arc::clone(&self.heard);
+        let hear = move || {
+            let mut heard = told.lock().unwrap_or_else(PoisonError::into_inner);
+            *heard = heard.map(|_| Instant::now());
+        };
+        let api = Api::<DynamicObject>::all_with(attentive(self.client.clone(), hear), &pods());
         let config = WatchConfig::default().labels(GATED_LABEL);
         let mut listed = HashMap::new();
-        follow("pods", api, config, metrics, |event| {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        follow("pods", api, config, &self.metrics, |event| {
+            let mut waiting = self.waiting();
             match event {
                 Event::Init => listed.clear(),
-                Event::InitApply(object) => listed.extend(Gated::of(&object).map(|pod| (pod.uid.clone(), pod))),
-                Event::InitDone => *waiting = std::mem::take(&mut listed),
+                Event::InitApply(object) => listed.extend(Gated::of(&object).map(|pod| (pod.who.uid.clone(), pod))),
+                Event::InitDone => {
+                    let mut before = std::mem::take(&mut *waiting);
+                    let listed = std::mem::take(&mut listed).into_iter();
+                    *waiting =
+                        listed.map(|(uid, pod)| (uid.clone(), Waiting::seen(pod, before.remove(&uid)))).collect();
+                    *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
                 Event::Apply(object) => {
-                    let uid = object.metadata.uid.as_deref().unwrap_or_default();
-                    waiting.remove(uid);
-                    waiting.extend(Gated::of(&object).map(|pod| (pod.uid.clone(), pod)));
+                    let before = waiting.remove(object.metadata.uid.as_deref().unwrap_or_default());
+                    waiting.extend(Gated::of(&object).map(|pod| (pod.who.uid.clone(), Waiting::seen(pod, before))));
                 }
                 Event::Delete(object) => {
                     waiting.remove(object.metadata.uid.as_deref().unwrap_or_default());
@@ -89,50 +128,64 @@ impl Gates {
             tokio::select! {
                 _changed = changes.changed() => (),
                 () = self.news.notified() => (),
-                () = time::sleep(RETRY) => (),
+                () = time::sleep(LOOK_EVERY) => (),
             }
-            let due = self.due();
-            stream::iter(due).for_each_concurrent(AT_ONCE, |(pod, patch)| self.lift(pod, patch)).await;
+            let due = self.look();
+            stream::iter(due).for_each_concurrent(AT_ONCE, |lift| self.lift(lift)).await;
             time::sleep(PAUSE).await;
         }
     }
 
-    /// The Pods that can go, each with its patch.
-    fn due(&self) -> Vec<(Gated, json_patch::Patch)> {
-        let (now, config) = (time::Instant::now().into_std(), self.config.load());
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The Pods that can go, each with its patch; says of the others what they wait for.
+    fn look(&self) -> Vec<Lift> {
+        let (now, config) = (Instant::now().into_std(), self.config.load());
+        let mut waiting = self.waiting();
+        let oldest = waiting.values().filter_map(|waiting| waiting.pod.created).min();
+        let age =
+            oldest.map(|created| Duration::try_from(Timestamp::now().duration_since(created)).unwrap_or_default());
+        self.metrics.controller.gated(waiting.len(), age.unwrap_or_default());
         self.nodes.read(|index| {
             let Some(index) = index else { return Vec::new() };
-            let due = waiting.values().filter_map(|gated| {
-                let pod = gated.pod().ok()?;
-                let placement = release(&pod, &gated.namespace, &config, &self.own_namespace, index, now)?;
-                Some((gated.clone(), gated.lift(&pod, &placement)))
+            let scene = Scene { config: &config, own_namespace: &self.own_namespace, index, now };
+            let due = waiting.values_mut().filter_map(|waiting| {
+                let lift = waiting.look(scene);
+                if let Some(news) = waiting.news(now) {
+                    self.events.say(&waiting.pod.who, Reason::WaitingForImage, &news);
+                }
+                lift
             });
             due.collect()
         })
     }
 
     /// Opens one gate. Where the Pod has changed meanwhile, its news leads here again.
-    async fn lift(&self, pod: Gated, patch: json_patch::Patch) {
-        let Gated { namespace, name, uid, .. } = &pod;
-        match self.patch(&pod, &Patch::Json::<()>(patch.clone())).await {
-            Ok(()) => info!(namespace, pod = name, %patch, "opened the gate: a node has what the Pod waited for"),
-            Err(Failure::Api(kube::Error::Api(status))) if status.is_not_found() => (),
-            Err(Failure::Api(kube::Error::Api(status))) if matches!(status.code, CONFLICT | UNPROCESSABLE) => {
-                info!(
-                    namespace,
-                    pod = name,
-                    answer = status.message,
-                    "the Pod has changed: its gate is looked at again"
-                );
+    async fn lift(&self, lift: Lift) {
+        let Lift { pod, patch, reason } = lift;
+        let (namespace, name) = (&pod.who.namespace, &pod.who.name);
+        let outcome = match self.patch(&pod, &Patch::Json::<()>(patch.clone())).await {
+            Ok(()) => {
+                info!(namespace, pod = name, %patch, "opened the gate");
+                self.events.say(&pod.who, Reason::GateLifted, &reason);
+                outcome::Gate::Opened
+            }
+            Err(failure) if failure.is_gone() => outcome::Gate::Changed,
+            Err(failure) => {
+                let changed = failure.is_changed();
+                if changed {
+                    info!(namespace, pod = name, answer = %failure, "the Pod has changed: its gate is looked at again");
+                } else {
+                    warn!(namespace, pod = name, %failure, "the gate could not be opened, and will be tried again");
+                }
+                let mut waiting = self.waiting();
+                if let Some(waiting) = waiting.get_mut(&pod.who.uid) {
+                    waiting.refused(&pod, Instant::now().into_std());
+                }
+                self.metrics.controller.gate(if changed { outcome::Gate::Changed } else { outcome::Gate::Failed });
                 return;
             }
-            Err(error) => {
-                warn!(namespace, pod = name, %error, "the gate could not be opened, and will be tried again");
-                return;
-            }
-        }
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        };
+        self.metrics.controller.gate(outcome);
+        self.waiting().remove(&pod.who.uid);
     }
 
     /// Gives Pods back the label by which they are watched, where it was lost, every five minutes.
@@ -148,46 +201,48 @@ impl Gates {
     }
 
     async fn label_all(&self) -> Result<(), Failure> {
-        let api = Api::<DynamicObject>::all_with(self.client.clone(), &pods());
-        let mut page = ListParams::default().fields(NOT_YET_BOUND).limit(PAGE);
-        loop {
-            let list = within(api.list(&page)).await?;
-            for pod in list.items.iter().filter_map(Gated::of).filter(|pod| !pod.labelled) {
-                info!(namespace = pod.namespace, pod = pod.name, "the Pod is gated and had lost its label");
-                self.patch(&pod, &Patch::Merge(pod.label())).await?;
-            }
-            match list.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(()),
+        let lost = |object: &DynamicObject| Gated::of(object).filter(|pod| !pod.labelled);
+        for pod in list(&self.client, ListParams::default().fields(NOT_YET_BOUND), lost).await? {
+            let (namespace, name) = (&pod.who.namespace, &pod.who.name);
+            match self.patch(&pod, &Patch::Merge(pod.label())).await {
+                Ok(()) => info!(namespace, pod = name, "the Pod is gated and had lost its label"),
+                // The next one is not to blame, and in five minutes this one is found again.
+                Err(failure) => warn!(namespace, pod = name, %failure, "a gated Pod did not get its label back"),
             }
         }
+        Ok(())
     }
 
     async fn patch(&self, pod: &Gated, patch: &Patch<impl Serialize + Debug>) -> Result<(), Failure> {
-        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &pod.namespace, &pods());
-        within(api.patch(&pod.name, &PatchParams::default(), patch)).await.map(drop)
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &pod.who.namespace, &pods());
+        within(api.patch(&pod.who.name, &PatchParams::default(), patch)).await.map(drop)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Bounds the wait for one answer.
-async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-    match timeout(CALL_LIMIT, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failure::Silent),
+/// What `take` makes of all Pods, a page at a time.
+async fn list<T>(
+    client: &Client,
+    which: ListParams,
+    take: impl Fn(&DynamicObject) -> Option<T>,
+) -> Result<Vec<T>, Failure> {
+    let api = Api::<DynamicObject>::all_with(client.clone(), &pods());
+    let (mut page, mut taken) = (which.limit(PAGE), Vec::new());
+    loop {
+        let list = within(api.list(&page)).await?;
+        taken.extend(list.items.iter().filter_map(&take));
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(taken),
+        }
     }
-}
-
-/// Why a call of the API server failed.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-    #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
-    Silent,
 }
 
 /// Pods whole, as the API server has them: fields that are newer than this program count as well.
-fn pods() -> ApiResource {
+pub(crate) fn pods() -> ApiResource {
     ApiResource::erase::<Pod>(&())
 }
 
@@ -199,16 +254,10 @@ const PAGE: u32 = 100;
 const AT_ONCE: usize = 16;
 /// Time for several changes to come together.
 const PAUSE: Duration = Duration::from_millis(100);
-/// After this long it is looked again without any news, for patches that failed.
-const RETRY: Duration = Duration::from_secs(5);
+/// After this long it is looked again without any news: for patches that failed, and for doubts that have lasted.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Time between two searches for gates whose label was lost.
 const FIND_EVERY: Duration = Duration::from_secs(300);
-/// How long one call may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The resource version is another one.
-const CONFLICT: u16 = 409;
-/// A `test` of the patch failed, or its result is not a valid change.
-const UNPROCESSABLE: u16 = 422;
 
 #[cfg(test)]
 mod tests;

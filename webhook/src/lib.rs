@@ -10,7 +10,11 @@ pub mod server;
 
 pub mod gates;
 
+pub mod attention;
+pub mod events;
+
 pub mod admission;
+mod call;
 mod follow;
 pub mod image;
 pub mod local_registry;

@@ -19,7 +19,7 @@ pub mod tls;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -60,6 +60,25 @@ pub struct Port {
 }
 
 impl Port {
+    /// Listens at `address`; `[::]` means every address, also where the kernel has no IPv6.
+    pub async fn bind(
+        name: &'static str,
+        address: SocketAddr,
+        router: Router,
+        connections: usize,
+        tls: Option<Arc<Tls>>,
+    ) -> io::Result<Self> {
+        let listener = match TcpListener::bind(address).await {
+            Err(error) if address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)?
+            }
+            bound => bound?,
+        };
+        let address = listener.local_addr().unwrap_or(address);
+        info!(port = name, %address, "listening");
+        Ok(Self { name, listener, tls, router, connections })
+    }
+
     /// Serves until `stop` is cancelled and the drain is over.
     pub async fn serve(self, metrics: Arc<Metrics>, stop: CancellationToken, pauses: Pauses) {
         let mut drain = Drain::new(pauses);

@@ -62,13 +62,14 @@ fn kind_of_operation(operation: &Value) -> String {
 }
 
 /// All that Berth ever writes into a Pod.
-const EVERY_KIND_OF_OPERATION: [&str; 22] = [
+const EVERY_KIND_OF_OPERATION: [&str; 23] = [
     "add /metadata/annotations",
     "add /metadata/annotations/berth.dev~1notes",
     "add /metadata/annotations/berth.dev~1original-images",
     "add /metadata/labels",
     "add /metadata/labels/berth.dev~1attention",
     "add /metadata/labels/berth.dev~1gated",
+    "add /metadata/labels/berth.dev~1placed",
     "add /spec/affinity",
     "add /spec/affinity/nodeAffinity",
     "add /spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution",

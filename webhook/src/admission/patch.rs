@@ -4,7 +4,7 @@
 //! tested, nothing is overwritten. A second review of the result yields no operation.
 
 pub mod affinity;
-mod metadata;
+pub mod metadata;
 mod pull_secrets;
 
 use std::fmt::{self, Write as _};
@@ -34,9 +34,7 @@ pub fn patch(
     verdict.notes.extend(secrets.write(subject, &mut verdict.patch.0));
     if subject.moment == Moment::Create {
         verdict.patch.0.extend(affinity::operations(subject.pod, &placement));
-        if let Some(label) = affinity::label(&placement) {
-            metadata.label(label);
-        }
+        affinity::labels(subject.pod, &placement).for_each(|label| metadata.label(label));
     }
     verdict.denied = verdict.denied.or_else(|| placement.deny.clone());
     verdict.notes.extend(placement.notes.iter().cloned());

@@ -57,7 +57,7 @@ pub struct Placement {
     pub required: Option<Requirement>,
     /// Hostname labels to prefer, by one preferred term.
     pub preferred: Vec<String>,
-    /// Add the scheduling gate.
+    /// Add the scheduling gate; where it is there already, wait on.
     pub gate: bool,
     /// Refuse the Pod, for this reason.
     pub deny: Option<String>,
@@ -141,11 +141,10 @@ pub fn place(
     if let Some(bound) = Bound::of(pod, needs.affinity()) {
         return bound.place(index, &required, now);
     }
-    let stale = now.saturating_duration_since(index.heard()) > config.max_stale;
-    if required.is_empty() || index.is_empty() || stale {
-        let cause = if index.is_empty() { NO_NODE } else { NO_NEWS };
+    let blindness = blindness(index, config, now);
+    if required.is_empty() || blindness.is_some() {
         let mut placement = prefer::only(&Inventory::of(index, &wanted.iter().collect::<Vec<_>>(), now), &needs);
-        placement.notes.extend(required.first().map(|first| blind(first, cause)));
+        placement.notes.extend(required.first().zip(blindness).map(|(first, cause)| blind(first, cause)));
         return placement;
     }
     let inventory = Inventory::of(index, &required, now);
@@ -156,6 +155,12 @@ pub fn place(
     let (mut placement, confined) = require::place(&reach);
     prefer::add(&mut placement, confined, &reach, &optional);
     placement
+}
+
+/// Why nothing may rest on the lists of `index`, if so.
+pub fn blindness(index: &Index, config: &config::Place, now: Instant) -> Option<&'static str> {
+    let stale = now.saturating_duration_since(index.heard()) > config.max_stale;
+    if index.is_empty() { Some(NO_NODE) } else { stale.then_some(NO_NEWS) }
 }
 
 /// Whether `pod` waits behind Berth's gate.
@@ -192,6 +197,12 @@ pub const HOSTNAME: &str = "kubernetes.io/hostname";
 pub const GATE: &str = "berth.dev/image-on-node";
 /// The label of gated Pods, by which the controller watches.
 pub const GATED_LABEL: &str = "berth.dev/gated";
+/// The label of Pods that may go only where Berth says: the controller looks after them until they are bound.
+pub const PLACED_LABEL: &str = "berth.dev/placed";
+/// How a note begins that says why a Pod is gated.
+pub const WAITS: &str = "waits, since";
+/// How a note begins that says how that came to an end.
+pub const WAITED: &str = "waited";
 
 #[cfg(test)]
 mod tests;

@@ -1,55 +1,70 @@
 //! `berth controller`: the one that writes.
 
-use std::{env, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
+use kube::Client;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Failure, Outcome, cluster, configuration::Source, signals::Signals};
+use super::{Failure, Outcome, cluster, configuration::Source, signals::Signals, webhook};
 use crate::{
-    gates::Gates,
+    attention,
+    config::Config,
+    events::Recorder,
+    gates::{Gates, all::open_all},
     nodes::{Nodes, heartbeat},
+    server::{self, drain::Pauses, status},
     telemetry::{Metrics, logs},
 };
 
-/// Open the scheduling gate of a Pod when a node has its image. The only command that writes to the cluster.
+/// Open the scheduling gate of a Pod when a node has its image, and say what Pods wait for. The only command that writes
+/// to the cluster.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration, the same as the webhook's; without it, the defaults of the production profile.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where `/livez`, `/readyz` and `/metrics` are, over plain HTTP.
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
+    status_listen: SocketAddr,
+    /// Open the gates of all Pods, wherever their images are, and end: before Berth is uninstalled.
+    #[arg(long, conflicts_with_all = ["config", "status_listen"])]
+    lift_all: bool,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is told to stop, or until all gates are open.
 pub async fn run(args: Args) -> Result<Outcome, Failure> {
+    if args.lift_all {
+        return lift_all().await;
+    }
     logs::init();
     let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
     let mut source = Source::new(args.config);
     let config = Arc::new(ArcSwap::from_pointee(source.load().map_err(Failure::Usage)?));
-    let client = cluster::client().await?;
+    let controller = Controller::new(cluster::client().await?, config.clone());
+    let (gates, metrics) = (controller.gates.clone(), controller.metrics.clone());
+    let missing = move || if gates.able() { Vec::new() } else { vec!["waiting for news of nodes and gated Pods"] };
+    let routes = status::routes(missing, metrics.clone());
+    let status = webhook::bind("status", args.status_listen, routes, server::STATUS_CONNECTIONS, None).await?;
 
-    let metrics = Arc::new(Metrics::new(&config.load()));
-    let nodes = Arc::new(Nodes::new(config.load().place.list_limit));
-    let gates = Gates::new(client.clone(), nodes.clone(), config.clone(), cluster::own_namespace());
     let mut endless = JoinSet::new();
-    endless.spawn(nodes.clone().follow(client.clone(), metrics.clone()));
-    let counted = metrics.clone();
-    endless.spawn(async move { gates.run(&counted).await });
+    endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
+    controller.follow(&mut endless);
     endless.spawn(async move {
         let replace = |new| {
             config.store(Arc::new(new));
             Ok(())
         };
         source.follow(&metrics, replace).await;
-    });
-    endless.spawn(async move {
-        let mut changes = nodes.changes();
-        while !nodes.synced() {
-            let _changed = changes.changed().await; // before the first list no gate could be opened
-        }
-        heartbeat::renew(client, cluster::own_namespace(), holder()).await;
     });
     info!("opening gates");
 
@@ -59,7 +74,63 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     }
 }
 
-/// Who renews the Lease, for people who look at it: the name of the Pod.
+/// What the controller does, over one cluster.
+struct Controller {
+    client: Client,
+    nodes: Arc<Nodes>,
+    events: Arc<Recorder>,
+    gates: Arc<Gates>,
+    metrics: Arc<Metrics>,
+}
+
+impl Controller {
+    fn new(client: Client, config: Arc<ArcSwap<Config>>) -> Self {
+        let metrics = Arc::new(Metrics::new(&config.load()));
+        let nodes = Arc::new(Nodes::new(config.load().place.list_limit));
+        let events = Arc::new(Recorder::new(client.clone(), &holder(), metrics.clone()));
+        let own = cluster::own_namespace;
+        let (client_, nodes_, config_) = (client.clone(), nodes.clone(), config);
+        let gates = Gates::new(client_, nodes_, config_, own(), events.clone(), metrics.clone());
+        Self { client, nodes, events, gates: Arc::new(gates), metrics }
+    }
+
+    /// Starts everything that never ends.
+    fn follow(self, tasks: &mut JoinSet<()>) {
+        let Self { client, nodes, events, gates, metrics } = self;
+        tasks.spawn(nodes.follow(client.clone(), metrics.clone()));
+        tasks.spawn(attention::follow(client.clone(), events.clone(), metrics));
+        tasks.spawn(async move { events.run().await });
+        let able = gates.clone();
+        tasks.spawn(heartbeat::renew(client, cluster::own_namespace(), holder(), move || able.able()));
+        tasks.spawn(async move { gates.run().await });
+    }
+}
+
+/// Opens all gates, and says which.
+async fn lift_all() -> Result<Outcome, Failure> {
+    let opened = open_all(&cluster::client().await?).await;
+    let opened = opened.context("the Pods cannot be listed").map_err(Failure::Unavailable)?;
+    let mut lines = String::new();
+    for one in &opened {
+        let outcome = one.failure.as_deref().unwrap_or("opened");
+        lines.extend([&one.pod.namespace, "/", &one.pod.name, ": ", outcome, "\n"]);
+    }
+    let failed = opened.iter().filter(|one| one.failure.is_some()).count();
+    let open = opened.len() - failed;
+    lines.push_str(&match open {
+        0 => "no gate was opened\n".to_owned(),
+        1 => "1 gate was opened\n".to_owned(),
+        _ => format!("{open} gates were opened\n"),
+    });
+    // A closed standard output leaves nobody to tell.
+    let _unheard = io::stdout().write_all(lines.as_bytes());
+    if failed > 0 {
+        return Err(Failure::Unavailable(anyhow!("{failed} gates are still closed: run it again")));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Who acts, for people who look at the Lease or an Event: the name of the Pod.
 fn holder() -> String {
     env::var("HOSTNAME").unwrap_or_else(|_| "berth-controller".to_owned())
 }

@@ -2,17 +2,12 @@
 
 mod build;
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -93,7 +88,8 @@ impl Webhook {
 
         let router = review::routes(rules.clone(), &limits, metrics.clone());
         let reviews = bind("review", args.listen, router, server::REVIEW_CONNECTIONS, Some(tls.clone())).await?;
-        let router = status::routes(readiness.clone(), metrics.clone());
+        let waits = readiness.clone();
+        let router = status::routes(move || waits.missing(SystemTime::now()), metrics.clone());
         let status = bind("status", args.status_listen, router, server::STATUS_CONNECTIONS, None).await?;
         Ok(Self { source, rules, cluster, files, tls, metrics, reviews, status, readiness })
     }
@@ -141,26 +137,13 @@ fn certificate_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Resu
     files.ok_or_else(|| Failure::Usage(anyhow!("give the certificate to serve with: --tls-cert FILE --tls-key FILE")))
 }
 
-async fn bind(
+pub(super) async fn bind(
     name: &'static str,
     address: SocketAddr,
     router: Router,
     connections: usize,
     tls: Option<Arc<Tls>>,
 ) -> Result<Port, Failure> {
-    let listener = listen(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address}")).map_err(Failure::Unavailable)?;
-    let address = listener.local_addr().unwrap_or(address);
-    info!(port = name, %address, "listening");
-    Ok(Port { name, listener, tls, router, connections })
-}
-
-/// `[::]` means every address, also where the kernel has no IPv6.
-async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
-        Err(error) if address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
-        }
-        bound => bound,
-    }
+    let port = Port::bind(name, address, router, connections, tls).await;
+    port.with_context(|| format!("cannot listen on {address}")).map_err(Failure::Unavailable)
 }

@@ -1,23 +1,27 @@
 //! The one patch that opens a gate.
 
+use jiff::Timestamp;
 use json_patch::{Patch, PatchOperation, RemoveOperation, TestOperation};
 use jsonptr::{Pointer, PointerBuf};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use crate::admission::{
-    decode::Pod,
-    patch::affinity,
-    place::{GATE, GATED_LABEL, Placement},
+use crate::{
+    admission::{
+        decode::Pod,
+        note::Note,
+        patch::{affinity, metadata::after_wait},
+        place::{GATE, GATED_LABEL, PLACED_LABEL, Placement, Requirement, WAITED},
+    },
+    events::PodRef,
 };
 
 /// A gated Pod, as it was seen last.
 #[derive(Clone, Debug)]
 pub(super) struct Gated {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: String,
+    pub(super) who: PodRef,
     pub(super) labelled: bool,
+    pub(super) created: Option<Timestamp>,
     resource_version: String,
     /// Where the gate stands in `spec.schedulingGates`.
     gate: usize,
@@ -35,10 +39,9 @@ impl Gated {
             return None;
         }
         Some(Self {
-            namespace: metadata.namespace.clone()?,
-            name: metadata.name.clone()?,
-            uid: metadata.uid.clone()?,
+            who: PodRef::of(metadata)?,
             labelled: metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(GATED_LABEL)),
+            created: metadata.creation_timestamp.as_ref().map(|created| created.0),
             resource_version: metadata.resource_version.clone()?,
             gate,
             text: serde_json::to_string(object).ok()?,
@@ -50,27 +53,48 @@ impl Gated {
         serde_json::from_str(&self.text)
     }
 
-    /// Opens the gate and requires `placement`, if the Pod is still the one that was seen.
+    /// Whether `other` is the same Pod, unchanged.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (&self.who.uid, &self.resource_version) == (&other.who.uid, &other.resource_version)
+    }
+
+    /// Opens the gate and requires `placement`, if the Pod is still the one that was seen; `notes` stand in place of those
+    /// that say it waits.
     ///
     /// The affinity of a gated Pod may only be narrowed, and only while the gate is there: hence all in one patch.
-    pub(super) fn lift(&self, pod: &Pod<'_>, placement: &Placement) -> Patch {
+    pub(super) fn lift(&self, pod: &Pod<'_>, placement: &Placement, notes: &[Note]) -> Patch {
         let placement = Placement { gate: false, ..placement.clone() };
+        let placed = affinity::labels(pod, &placement).any(|label| label == PLACED_LABEL);
         let mut operations = vec![
-            test(&["metadata", "uid"], json!(self.uid)),
+            test(&["metadata", "uid"], json!(self.who.uid)),
             test(&["metadata", "resourceVersion"], json!(self.resource_version)),
         ];
         operations.extend(affinity::operations(pod, &placement));
-        if self.labelled {
-            operations.push(remove(&["metadata", "labels", GATED_LABEL]));
-        }
+        operations.extend(after_wait(&pod.metadata, notes, placed));
         operations.push(remove(&["spec", "schedulingGates", &self.gate.to_string()]));
         Patch(operations)
     }
 
     /// Gives the Pod back the label by which it is watched.
     pub(super) fn label(&self) -> Value {
-        json!({ "metadata": { "uid": self.uid, "labels": { GATED_LABEL: "true" } } })
+        json!({ "metadata": { "uid": self.who.uid, "labels": { GATED_LABEL: "true" } } })
     }
+}
+
+/// Why a gate is opened, in words for the Pod.
+pub(super) fn reason(placement: &Placement) -> Note {
+    let how = match &placement.required {
+        Some(Requirement::In(names)) if placement.held => match names.as_slice() {
+            [name] => format!("until {name} had its image"),
+            [first, second] => format!("until {first} and {second} had its image"),
+            [first, rest @ ..] => format!("until {first} and {} more nodes had its image", rest.len()),
+            [] => "for its image".to_owned(),
+        },
+        _ if placement.held => "until nodes had its image".to_owned(),
+        Some(_) => "for its image, and goes to nodes that cannot tell whether they have it".to_owned(),
+        None => "for its image, which nothing makes it wait for any more".to_owned(),
+    };
+    Note::info(format!("{WAITED} {how}"))
 }
 
 fn test(path: &[&str], value: Value) -> PatchOperation {

@@ -27,6 +27,12 @@ struct State {
     answers: Vec<u16>,
     /// Pods that change just before the next patch arrives.
     touched: Vec<String>,
+    /// Pods that are listed and gone.
+    lost: Vec<String>,
+    /// A policy refuses all patches.
+    refuses: bool,
+    /// The notes of all Events.
+    said: Vec<String>,
 }
 
 impl State {
@@ -56,7 +62,11 @@ impl State {
     }
 
     fn patch(&mut self, name: &str, merge: bool, patch: &Value) -> (u16, Value) {
-        let Some(object) = self.objects.get(&("pods", name.to_owned())) else { return (404, json!({ "code": 404 })) };
+        if self.refuses {
+            return (403, json!({ "code": 403, "reason": "Forbidden", "message": "a policy" }));
+        }
+        let known = self.objects.get(&("pods", name.to_owned())).filter(|_| !self.lost.iter().any(|lost| lost == name));
+        let Some(object) = known else { return (404, json!({ "code": 404, "reason": "NotFound" })) };
         let mut object = object.clone();
         if self.touched.iter().any(|touched| touched == name) {
             self.touched.clear();
@@ -103,7 +113,12 @@ impl Server {
             let lines = events.map(|event| Ok(Frame::data(Bytes::from(format!("{event}\n")))));
             return Ok(Response::new(StreamBody::new(lines).boxed_unsync()));
         }
-        let (status, answer) = if parts.method == Method::PATCH {
+        let (status, answer) = if parts.method == Method::POST {
+            let event: Value = serde_json::from_slice(&body).unwrap();
+            let (reason, note) = (event["reason"].as_str().unwrap(), event["note"].as_str().unwrap());
+            state.said.push(format!("{reason}: {note}"));
+            (201, event)
+        } else if parts.method == Method::PATCH {
             let merge = parts.headers["content-type"].to_str().unwrap().contains("merge");
             let name = path.rsplit('/').next().unwrap();
             let answer = state.patch(name, merge, &serde_json::from_slice(&body).unwrap());
@@ -124,9 +139,12 @@ impl Server {
     fn controller(&self, tasks: &mut tokio::task::JoinSet<()>) {
         let metrics = Arc::new(Metrics::default());
         let nodes = Arc::new(Nodes::new(50));
-        let gates = Gates::new(self.client(), nodes.clone(), Arc::default(), "berth-system".into());
-        tasks.spawn(nodes.follow(self.client(), metrics.clone()));
-        tasks.spawn(async move { gates.run(&metrics).await });
+        let events = Arc::new(Recorder::new(self.client(), "controller", metrics.clone()));
+        let own = "berth-system".to_owned();
+        let gates = Gates::new(self.client(), nodes.clone(), Arc::default(), own, events.clone(), metrics.clone());
+        tasks.spawn(nodes.follow(self.client(), metrics));
+        tasks.spawn(async move { gates.run().await });
+        tasks.spawn(async move { events.run().await });
     }
 
     fn pod(&self, name: &str) -> Value {
@@ -190,7 +208,8 @@ async fn a_gate_opens_within_a_second_of_the_report_and_the_node_is_required() {
     server.state().put("nodes", node("b", APP));
     assert!(!server.is_gated_after("web", SECOND).await, "node b has the image");
     let web = server.pod("web");
-    assert_eq!(web["metadata"]["labels"], json!({ "app": "web" }));
+    assert_eq!(web["metadata"]["labels"], json!({ "app": "web", "berth.dev/placed": "true" }));
+    assert_eq!(web["metadata"]["annotations"]["berth.dev/notes"], "waited until b had its image");
     assert_eq!(web["spec"]["schedulingGates"], json!([{ "name": "other" }]));
     let terms = &web["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     let wanted = json!({ "key": "kubernetes.io/hostname", "operator": "In", "values": ["b"] });
@@ -259,4 +278,82 @@ async fn a_pod_that_has_nothing_to_wait_for_any_more_goes() {
     server.controller(&mut tasks);
     assert!(!server.is_gated_after("web", SECOND).await);
     assert!(server.pod("web")["spec"].get("affinity").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_waits_for_is_said_once_and_again_when_that_changes_or_is_forgotten() {
+    let (server, mut tasks) = (cluster(&[pod("web")]), tokio::task::JoinSet::new());
+    server.controller(&mut tasks);
+    time::sleep(SECOND).await;
+    let lacks = "WaitingForImage: main: waits, since no node has app:dev: `ctr -n k8s.io images import FILE` on a node";
+    assert_eq!(server.state().said, [lacks]);
+    time::sleep(600 * SECOND).await;
+    assert_eq!(server.state().said.len(), 1);
+
+    let mut tainted = node("b", APP);
+    tainted["spec"]["taints"] = json!([{ "key": "team", "value": "a", "effect": "NoSchedule" }]);
+    server.state().put("nodes", tainted);
+    time::sleep(31 * SECOND).await;
+    assert!(server.state().said[1].contains("no node that it can use has app:dev (b has the taint team)"));
+    time::sleep(3500 * SECOND).await;
+    assert_eq!(server.state().said.len(), 2);
+    time::sleep(600 * SECOND).await;
+    assert_eq!(server.state().said.len(), 3, "the API server has forgotten it by now");
+
+    server.state().put("nodes", node("a", APP));
+    assert!(!server.is_gated_after("web", SECOND).await);
+    assert_eq!(server.state().said[3], "GateLifted: waited until nodes had its image");
+}
+
+/// A list that cannot tell may be one that is not filled yet, or one that never will say more.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_lists_that_cannot_tell() {
+    let (server, mut tasks) = (cluster(&[pod("web")]), tokio::task::JoinSet::new());
+    server.controller(&mut tasks);
+    time::sleep(SECOND).await;
+    let mut joined = node("c", APP);
+    joined["status"]["images"] = json!([]);
+    server.state().put("nodes", joined.clone());
+    assert!(server.is_gated_after("web", 60 * SECOND).await, "its list may come");
+    server.state().put("nodes", node("c", "docker.io/library/other:1"));
+    assert!(server.is_gated_after("web", 300 * SECOND).await, "it does not have the image");
+    server.state().put("nodes", joined);
+    assert!(server.is_gated_after("web", 100 * SECOND).await, "from the beginning");
+    assert!(!server.is_gated_after("web", 30 * SECOND).await, "a new Pod would be admitted");
+    let terms =
+        &server.pod("web")["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    assert_eq!(terms["nodeSelectorTerms"][0]["matchExpressions"][0]["values"], json!(["c"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_that_is_refused_is_tried_ever_more_seldom_and_at_once_when_the_pod_changes() {
+    let (server, mut tasks) = (cluster(&[pod("web")]), tokio::task::JoinSet::new());
+    server.controller(&mut tasks);
+    server.state().refuses = true;
+    server.state().put("nodes", node("a", APP));
+    assert!(server.is_gated_after("web", 3600 * SECOND).await);
+    let tries = server.state().answers.len();
+    assert!((10..25).contains(&tries), "{tries} in an hour");
+    server.state().refuses = false;
+    let web = server.pod("web");
+    server.state().put("pods", web);
+    assert!(!server.is_gated_after("web", SECOND).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_pod_that_cannot_get_its_label_back_holds_up_no_other() {
+    let lost = |name: &str| {
+        let mut lost = pod(name);
+        lost["metadata"]["labels"] = json!({ "app": name });
+        lost
+    };
+    let (server, mut tasks) = (cluster(&[]), tokio::task::JoinSet::new());
+    server.controller(&mut tasks);
+    time::sleep(SECOND).await;
+    server.state().put("nodes", node("a", APP));
+    for name in ["a", "b"] {
+        server.state().put("pods", lost(name));
+    }
+    server.state().lost.push("a".into());
+    assert!(!server.is_gated_after("b", 300 * SECOND).await);
 }

@@ -88,15 +88,21 @@ fn seen(last: Option<Beat>, renewed: Timestamp, now: Instant, wall: Timestamp) -
     }
 }
 
-/// Renews the Lease in `namespace` every 15 s, for ever; makes it where it is missing.
+/// Renews the Lease in `namespace` every 15 s while the controller is `able` to open gates, for ever; makes it where it
+/// is missing.
 ///
 /// `holder` is for people who look at it: the controller's Pod.
-pub async fn renew(client: Client, namespace: String, holder: String) {
+pub async fn renew(client: Client, namespace: String, holder: String, able: impl Fn() -> bool) {
     let api = Api::<Lease>::namespaced(client, &namespace);
-    let mut turns = time::interval(EVERY);
+    let mut turns = time::interval(LOOK_EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut renewed: Option<time::Instant> = None;
     loop {
         turns.tick().await;
+        if !able() || renewed.is_some_and(|renewed| renewed.elapsed() < EVERY) {
+            continue;
+        }
+        renewed = Some(time::Instant::now());
         match time::timeout(CALL_LIMIT, beat(&api, &holder)).await {
             Ok(Ok(())) => (),
             Ok(Err(error)) => warn!(%error, "the heartbeat failed: no Pod will be gated until it is back"),
@@ -132,6 +138,8 @@ const LEASE: &str = "berth-controller";
 const LIFE: Duration = Duration::from_secs(60);
 /// Time between two renewals.
 const EVERY: Duration = Duration::from_secs(15);
+/// Time between two looks at whether the controller is able to.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long one renewal may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 

@@ -1,6 +1,6 @@
 //! The routes for the kubelet and for Prometheus, on a port of their own, plain HTTP.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -10,19 +10,21 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::readiness::Readiness;
 use crate::telemetry::Metrics;
 
-/// `/livez` answers whenever the program runs at all; `/readyz` says what it waits for; `/metrics` is `OpenMetrics`.
-pub fn routes(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
+/// `/livez` answers whenever the program runs at all; `/readyz` says what is `missing`, where something is; `/metrics` is
+/// `OpenMetrics`.
+pub fn routes(
+    missing: impl Fn() -> Vec<&'static str> + Clone + Send + Sync + 'static,
+    metrics: Arc<Metrics>,
+) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(ready).with_state(readiness))
+        .route("/readyz", get(async move || ready(&missing())))
         .route("/metrics", get(scrape).with_state(metrics))
 }
 
-async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {
-    let missing = readiness.missing(SystemTime::now());
+fn ready(missing: &[&str]) -> (StatusCode, String) {
     if missing.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }

@@ -1,5 +1,6 @@
 //! Every metric, by name, and the plain methods that set them.
 
+mod controller;
 mod registries;
 
 use std::{
@@ -19,7 +20,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub use self::registries::{HostGauges, Registries, Waiting};
+pub use self::{
+    controller::Controller,
+    registries::{HostGauges, Registries, Waiting},
+};
 use super::outcome::{Mirror, Pin, Place, Review, Shed};
 use crate::config;
 
@@ -28,6 +32,8 @@ use crate::config;
 pub struct Metrics {
     /// Of the questions to registries.
     pub registries: Registries,
+    /// Of what the controller does.
+    pub controller: Controller,
     registry: Registry,
     started: Instant,
     /// Milliseconds after `started`; 0: never.
@@ -142,6 +148,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registries: Registries::default(),
+            controller: Controller::default(),
             registry: Registry::with_prefix("berth"),
             started: Instant::now(),
             nodes_heard: AtomicU64::default(),
@@ -183,6 +190,7 @@ impl Metrics {
 
     fn register_state(&mut self) {
         let registry = &mut self.registry;
+        self.controller.register(registry);
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The version of this program", Info::new(version));
         registry.register_with_unit("bodies", "Request bodies in memory", Unit::Bytes, self.body_bytes.clone());

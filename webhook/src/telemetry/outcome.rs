@@ -147,3 +147,39 @@ words! {
         Reviews = "reviews",
     }
 }
+
+words! {
+    /// What became of an attempt to open a gate.
+    Gate {
+        /// It is open.
+        Opened = "opened",
+        /// The Pod had changed: it is looked at again.
+        Changed = "changed",
+        /// It is tried again.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// What was done about a Pod that is stuck where Berth placed it.
+    Stuck {
+        /// An Event says so.
+        Noted = "noted",
+        /// It was deleted, and its owner makes it again.
+        Deleted = "deleted",
+        /// It could not be deleted.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// What became of an Event.
+    Event {
+        /// It was written.
+        Written = "written",
+        /// The API server did not take it.
+        Failed = "failed",
+        /// Too many of its namespace were waiting.
+        Dropped = "dropped",
+    }
+}

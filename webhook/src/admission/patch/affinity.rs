@@ -7,7 +7,7 @@ use serde_json::{Value, json, value::RawValue};
 use crate::admission::{
     decode::Pod,
     fits::{Affinity, NodeAffinity},
-    place::{GATE, GATED_LABEL, HOSTNAME, Placement, Requirement, is_gated},
+    place::{GATE, GATED_LABEL, HOSTNAME, PLACED_LABEL, Placement, Requirement, is_gated},
 };
 
 /// The operations that give `pod` the affinity and the gate of `placement`. They apply to a Pod that was just created and
@@ -26,9 +26,12 @@ pub fn operations(pod: &Pod<'_>, placement: &Placement) -> Vec<PatchOperation> {
     operations
 }
 
-/// The label, `true`, that a gated Pod gets in `metadata.labels`: the controller watches by it.
-pub fn label(placement: &Placement) -> Option<&'static str> {
-    placement.gate.then_some(GATED_LABEL)
+/// The labels, `true`, by which the controller watches: of a Pod that is gated, and of one that may go only where
+/// [`operations`] say.
+pub fn labels(pod: &Pod<'_>, placement: &Placement) -> impl Iterator<Item = &'static str> {
+    let required = placement.required.is_some() && Affinity::parse(pod.spec.affinity).is_ok();
+    let gated = placement.gate.then_some(GATED_LABEL);
+    gated.into_iter().chain(required.then_some(PLACED_LABEL))
 }
 
 /// `required` goes into every term, since any one of them is enough: a term of its own would widen what the user wrote.

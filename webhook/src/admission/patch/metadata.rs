@@ -5,11 +5,16 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use json_patch::PatchOperation;
+use json_patch::{AddOperation, PatchOperation, RemoveOperation};
+use jsonptr::{Pointer, PointerBuf};
 use serde_json::{Value, json, value::RawValue};
 
 use super::add;
-use crate::admission::{decode, note::Note};
+use crate::admission::{
+    decode,
+    note::Note,
+    place::{GATED_LABEL, PLACED_LABEL, WAITED, WAITS},
+};
 
 /// What is to be written.
 #[derive(Debug, Default)]
@@ -20,11 +25,11 @@ pub(super) struct Metadata<'a> {
 }
 
 /// Notes for people, a line each.
-pub(super) const NOTES: &str = "berth.dev/notes";
+pub const NOTES: &str = "berth.dev/notes";
 /// What the images were: `{"container": "image"}`. A hint for people; nothing is decided by it.
 pub(super) const ORIGINAL_IMAGES: &str = "berth.dev/original-images";
 /// A person should look at this Pod.
-pub(super) const ATTENTION: &str = "berth.dev/attention";
+pub const ATTENTION: &str = "berth.dev/attention";
 
 /// What shows that Berth has changed a Pod before, or had something to say about it.
 pub(in crate::admission) const TRACES: [&str; 2] = [NOTES, ORIGINAL_IMAGES];
@@ -68,6 +73,36 @@ impl<'a> Metadata<'a> {
     }
 }
 
+/// The operations on a Pod whose wait is over: `notes` stand in place of the lines that say it waits, nobody need act on
+/// them any more, and its labels are those of a Pod that goes on; `placed`: to where Berth says.
+pub fn after_wait(metadata: &decode::Metadata<'_>, notes: &[Note], placed: bool) -> Vec<PatchOperation> {
+    let mut operations = Vec::new();
+    let (labels, annotations) = (Texts::of(metadata.labels), Texts::of(metadata.annotations));
+    let present = annotations.get(NOTES).unwrap_or_default();
+    let kept = present.lines().filter(|line| !says_it_waits(line)).collect::<Vec<_>>().join("\n");
+    let lines: Vec<_> = notes.iter().map(ToString::to_string).collect();
+    let text = with_lines(Some(&kept), &lines).unwrap_or_else(|| kept.clone());
+    if text != present {
+        annotations.add("/metadata/annotations", vec![(NOTES, text)], &mut operations);
+    }
+    let calm = kept.is_empty() && !notes.iter().any(|note| note.attention);
+    let over = [Some(GATED_LABEL), calm.then_some(ATTENTION)].into_iter().flatten();
+    operations.extend(over.filter(|label| labels.get(label).is_some()).map(Texts::removal));
+    let new = placed.then_some(PLACED_LABEL).filter(|label| labels.get(label) != Some("true"));
+    labels.add("/metadata/labels", new.map(|label| (label, "true".to_owned())).into_iter().collect(), &mut operations);
+    operations
+}
+
+/// Whether a line of the notes is about the Pod's gate: `main: waits, since …`, or how that came to an end.
+pub fn is_about_waiting(line: &str) -> bool {
+    says_it_waits(line) || line.starts_with(WAITED)
+}
+
+/// `main: waits, since …`.
+fn says_it_waits(line: &str) -> bool {
+    line.starts_with(WAITS) || line.split_once(": ").is_some_and(|(_, rest)| rest.starts_with(WAITS))
+}
+
 /// The labels or annotations that are there.
 struct Texts<'a>(Option<HashMap<Cow<'a, str>, Cow<'a, str>>>);
 
@@ -80,8 +115,13 @@ impl<'a> Texts<'a> {
         Some(self.0.as_ref()?.get(key)?)
     }
 
+    /// Removes the label `key`.
+    fn removal(key: &str) -> PatchOperation {
+        PatchOperation::Remove(RemoveOperation { path: member("/metadata/labels", key) })
+    }
+
     /// Adds `entries`, and their parent where there is none.
-    fn add(&self, parent: &str, entries: Vec<(&str, String)>, operations: &mut Vec<PatchOperation>) {
+    fn add(&self, parent: &'static str, entries: Vec<(&str, String)>, operations: &mut Vec<PatchOperation>) {
         if entries.is_empty() {
             return;
         }
@@ -91,9 +131,13 @@ impl<'a> Texts<'a> {
             return;
         }
         for (key, text) in entries {
-            operations.push(add(format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), json!(text)));
+            operations.push(PatchOperation::Add(AddOperation { path: member(parent, key), value: json!(text) }));
         }
     }
+}
+
+fn member(parent: &'static str, key: &str) -> PointerBuf {
+    Pointer::from_static(parent).with_trailing_token(key)
 }
 
 /// The lines that stand there, and those of `notes` that do not; none where nothing is to be added.
@@ -183,6 +227,38 @@ mod tests {
         let forged = json!({"annotations": {ORIGINAL_IMAGES: "[not a map"}});
         let after = written(&forged, |metadata| metadata.replaced("c", "nginx"));
         assert_eq!(after["annotations"][ORIGINAL_IMAGES], r#"{"c":"nginx"}"#);
+    }
+
+    #[test]
+    fn after_the_wait_nothing_says_that_the_pod_waits() {
+        let waits = "main: waits, since no node has a:1: load it";
+        let after = |notes: &str, attention: bool, placed: bool| {
+            let labels = json!({ "app": "web", GATED_LABEL: "true", ATTENTION: "true" });
+            let mut pod = json!({ "metadata": { "annotations": { NOTES: notes, "a": "b" }, "labels": labels } });
+            let text = pod["metadata"].to_string();
+            let note = Note { attention, ..Note::info("waited until b had it") };
+            let operations = after_wait(&serde_json::from_str(&text).unwrap(), &[note], placed);
+            json_patch::patch(&mut pod, &operations).unwrap();
+            assert_eq!(pod["metadata"]["annotations"]["a"], "b");
+            let labels = pod["metadata"]["labels"].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+            (pod["metadata"]["annotations"][NOTES].as_str().unwrap().to_owned(), labels)
+        };
+        let over = "waited until b had it";
+        assert_eq!(after(waits, false, false), (over.into(), "app".into()));
+        assert_eq!(after(waits, true, true), (over.into(), format!("app {ATTENTION} {PLACED_LABEL}")));
+        let other = format!("side: the registry is down\n{waits}\nsays waits, since: kept");
+        let kept = format!("side: the registry is down\nsays waits, since: kept\n{over}");
+        assert_eq!(after(&other, false, true), (kept, format!("app {ATTENTION} {PLACED_LABEL}")));
+    }
+
+    #[test]
+    fn a_pod_without_labels_and_notes_can_go_as_well() {
+        let mut pod = json!({ "metadata": {} });
+        let operations = after_wait(&decode::Metadata::default(), &[Note::info("over")], true);
+        json_patch::patch(&mut pod, &operations).unwrap();
+        let expected = json!({ "annotations": { NOTES: "over" }, "labels": { PLACED_LABEL: "true" } });
+        assert_eq!(pod["metadata"], expected);
+        assert_eq!(after_wait(&decode::Metadata::default(), &[], false), []);
     }
 
     #[test]

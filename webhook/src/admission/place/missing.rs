@@ -1,6 +1,6 @@
 //! No node that the Pod can use can have what it needs: `place.onMissing`.
 
-use super::{Circumstances, Placement, inventory::Inventory, is_gated, load_hint::load_hint, names};
+use super::{Circumstances, Placement, WAITS, inventory::Inventory, is_gated, load_hint::load_hint, names};
 use crate::{
     admission::{
         decode::Pod,
@@ -10,7 +10,7 @@ use crate::{
     config::OnMissing,
 };
 
-/// Lets the Pod wait, refuses it, or says what it lacks.
+/// Lets the Pod wait, refuses it, or says what it lacks. A Pod that is gated already goes on waiting.
 pub(super) fn place(
     pod: &Pod<'_>,
     inventory: &Inventory<'_>,
@@ -18,17 +18,18 @@ pub(super) fn place(
     on_missing: OnMissing,
     circumstances: Circumstances,
 ) -> Placement {
-    if is_gated(pod) {
+    let waits = is_gated(pod);
+    if waits && on_missing != OnMissing::Wait {
         return Placement::default();
     }
     let lack = lack(inventory, needs);
     let load = load_hint(inventory.index.nodes().next(), &inventory.wanted);
-    let can_wait = circumstances.may_gate && circumstances.controller_alive;
+    let can_wait = waits || (circumstances.may_gate && circumstances.controller_alive);
     let text = match on_missing {
         OnMissing::Deny => {
             return Placement { deny: Some(format!("{lack}: load it first: {load}")), ..Placement::default() };
         }
-        OnMissing::Wait if can_wait => format!("waits, since {lack}: {load}"),
+        OnMissing::Wait if can_wait => format!("{WAITS} {lack}: {load}"),
         OnMissing::Wait if circumstances.may_gate => {
             format!("{lack}, nor can it wait without berth controller: {load}")
         }

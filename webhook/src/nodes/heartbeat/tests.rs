@@ -89,7 +89,7 @@ async fn the_lease_is_renewed_and_made_where_it_is_missing() {
     ]);
     let started = time::Instant::now();
     let mut tasks = JoinSet::new();
-    tasks.spawn(renew(server.client(), "berth".to_owned(), "pod-1".to_owned()));
+    tasks.spawn(renew(server.client(), "berth".to_owned(), "pod-1".to_owned(), || true));
     until(|| server.asked().len() == 8).await;
     assert_eq!(started.elapsed().as_secs(), 75); // five turns of 15 s
     let methods: Vec<_> =
@@ -103,4 +103,25 @@ async fn the_lease_is_renewed_and_made_where_it_is_missing() {
         assert!(Timestamp::now().duration_since(renewed).as_secs() < 60, "the real clock");
     }
     assert_eq!(server.bodies()[1]["metadata"]["name"], LEASE);
+}
+
+/// A Pod that is gated while nobody can open the gate waits for nothing.
+#[tokio::test(start_paused = true)]
+async fn the_lease_is_renewed_only_while_gates_can_be_opened() {
+    let server = Server::new((0..4).map(|version| Reply::Json(200, lease(RENEWED, version))));
+    let able = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let asked = able.clone();
+    let mut tasks = JoinSet::new();
+    let is_able = move || asked.load(std::sync::atomic::Ordering::Relaxed);
+    tasks.spawn(renew(server.client(), "berth".to_owned(), "pod-1".to_owned(), is_able));
+    time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(server.asked().len(), 0);
+    able.store(true, std::sync::atomic::Ordering::Relaxed);
+    time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.asked().len(), 1, "at once");
+    time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(server.asked().len(), 3);
+    able.store(false, std::sync::atomic::Ordering::Relaxed);
+    time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(server.asked().len(), 3);
 }

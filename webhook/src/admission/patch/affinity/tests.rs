@@ -102,8 +102,21 @@ fn a_gate_is_appended_once() {
     assert_eq!(applied(&gates(Value::Null), &placement), gates(json!([ours])));
     assert_eq!(applied(&gates(json!([other])), &placement), gates(json!([other, ours])));
     assert_eq!(applied(&gates(json!([ours, other])), &placement), gates(json!([ours, other])));
-    assert_eq!(label(&placement), Some("berth.dev/gated"));
-    assert_eq!(label(&Placement::default()), None);
+}
+
+#[test]
+fn pods_are_labelled_by_what_is_to_be_watched() {
+    let labels = |affinity: &Value, placement: &Placement| {
+        let text = json!({ "spec": { "affinity": affinity } }).to_string();
+        let labels = labels(&serde_json::from_str(&text).unwrap(), placement).collect::<Vec<_>>();
+        labels.join(" ")
+    };
+    let gate = Placement { gate: true, ..Placement::default() };
+    let prefer = Placement { preferred: vec!["a".to_owned()], ..Placement::default() };
+    assert_eq!(labels(&Value::Null, &gate), "berth.dev/gated");
+    assert_eq!(labels(&Value::Null, &required(&["a"])), "berth.dev/placed");
+    assert_eq!(labels(&json!("unreadable"), &required(&["a"])), "");
+    assert_eq!(labels(&Value::Null, &prefer), "");
 }
 
 /// A node of the brute-force evaluation: a name and labels.
