@@ -17,6 +17,7 @@ pub mod scope;
 pub mod secrets;
 pub mod select;
 pub mod settle;
+pub mod stranded;
 pub mod verb;
 
 use std::{sync::Arc, time::Instant};

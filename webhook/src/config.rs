@@ -28,7 +28,7 @@ use load::Profile;
 pub use load::{ConfigError, Finding, Warning, load, parse};
 pub use mirror::{Fallback, Mirror, Resolve, Rule};
 pub use pin::{OnFailure, Pin, Repin};
-pub use place::{OnMissing, Place, PullPolicyChange, Strategy};
+pub use place::{OnMissing, Place, PullPolicyChange, Strategy, Stuck};
 pub use providers::{Provider, ProviderVersion, go_duration, load_providers};
 pub use registries::Registry;
 use section::{Findings, Section};

@@ -12,6 +12,7 @@ pub mod gates;
 
 pub mod attention;
 pub mod events;
+pub mod stuck;
 
 pub mod admission;
 mod call;

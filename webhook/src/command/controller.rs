@@ -23,6 +23,7 @@ use crate::{
     gates::{Gates, all::open_all},
     nodes::{Nodes, heartbeat},
     server::{self, drain::Pauses, status},
+    stuck::Stuck,
     telemetry::{Metrics, logs},
 };
 
@@ -80,6 +81,7 @@ struct Controller {
     nodes: Arc<Nodes>,
     events: Arc<Recorder>,
     gates: Arc<Gates>,
+    stuck: Stuck,
     metrics: Arc<Metrics>,
 }
 
@@ -89,17 +91,19 @@ impl Controller {
         let nodes = Arc::new(Nodes::new(config.load().place.list_limit));
         let events = Arc::new(Recorder::new(client.clone(), &holder(), metrics.clone()));
         let own = cluster::own_namespace;
-        let (client_, nodes_, config_) = (client.clone(), nodes.clone(), config);
+        let (client_, nodes_, config_) = (client.clone(), nodes.clone(), config.clone());
         let gates = Gates::new(client_, nodes_, config_, own(), events.clone(), metrics.clone());
-        Self { client, nodes, events, gates: Arc::new(gates), metrics }
+        let stuck = Stuck::new(client.clone(), nodes.clone(), config, own(), events.clone(), metrics.clone());
+        Self { client, nodes, events, gates: Arc::new(gates), stuck, metrics }
     }
 
     /// Starts everything that never ends.
     fn follow(self, tasks: &mut JoinSet<()>) {
-        let Self { client, nodes, events, gates, metrics } = self;
+        let Self { client, nodes, events, gates, stuck, metrics } = self;
         tasks.spawn(nodes.follow(client.clone(), metrics.clone()));
         tasks.spawn(attention::follow(client.clone(), events.clone(), metrics));
         tasks.spawn(async move { events.run().await });
+        tasks.spawn(async move { stuck.run().await });
         let able = gates.clone();
         tasks.spawn(heartbeat::renew(client, cluster::own_namespace(), holder(), move || able.able()));
         tasks.spawn(async move { gates.run().await });

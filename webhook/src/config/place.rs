@@ -22,6 +22,10 @@ pub struct Place {
     pub list_limit: usize,
     /// Without news from the API for this long every node is unknown.
     pub max_stale: Duration,
+    /// A Pod that cannot be scheduled where Berth placed it for this long, while its image is elsewhere, is stuck.
+    pub stuck_after: Duration,
+    /// What happens to a stuck Pod.
+    pub stuck: Stuck,
 }
 
 impl Place {
@@ -32,6 +36,8 @@ impl Place {
         let changes = [("keep", PullPolicyChange::Keep), ("IfNotPresent", PullPolicyChange::IfNotPresent)];
         let change = if dev { PullPolicyChange::IfNotPresent } else { PullPolicyChange::Keep };
         let stale = value::duration_within(MAX_STALE_LEAST, MAX_STALE_MOST);
+        let stuck = [("note", Stuck::Note), ("delete", Stuck::Delete)];
+        let stuck_after = value::duration_within(STUCK_AFTER_LEAST, STUCK_AFTER_MOST);
         let place = Self {
             local: section.list("local", value::parsed).unwrap_or_default(),
             infer_local: section.value("inferLocal", value::boolean).unwrap_or(dev),
@@ -40,6 +46,8 @@ impl Place {
             pull_policy: section.value("pullPolicy", value::choice(&changes)).unwrap_or(change),
             list_limit: section.value("listLimit", value::count(1, LIST_LIMIT_MOST)).unwrap_or(LIST_LIMIT),
             max_stale: section.value("maxStale", stale).unwrap_or(MAX_STALE),
+            stuck_after: section.value("stuckAfter", stuck_after).unwrap_or(STUCK_AFTER),
+            stuck: section.value("stuck", value::choice(&stuck)).unwrap_or(Stuck::Note),
         };
         section.finish();
         place
@@ -88,10 +96,23 @@ pub enum PullPolicyChange {
     IfNotPresent,
 }
 
+/// What happens to a Pod that is stuck where Berth placed it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stuck {
+    /// An Event says so.
+    Note,
+    /// It is deleted as well, where its owner makes it again.
+    Delete,
+}
+
 /// The kubelet's `nodeStatusMaxImages` where nobody set it.
 const LIST_LIMIT: usize = 50;
 /// For kubelets that list everything (`nodeStatusMaxImages: -1`).
 const LIST_LIMIT_MOST: usize = 1_000_000;
+const STUCK_AFTER: Duration = Duration::from_secs(2 * 60);
+/// The scheduler takes a moment to see what has changed.
+const STUCK_AFTER_LEAST: (Duration, &str) = (Duration::from_secs(5), "5s");
+const STUCK_AFTER_MOST: (Duration, &str) = (Duration::from_secs(24 * 3600), "24h");
 const MAX_STALE: Duration = Duration::from_secs(5 * 60);
 /// In a quiet cluster a minute can pass between two pieces of news (the API server's bookmarks).
 const MAX_STALE_LEAST: (Duration, &str) = (Duration::from_secs(2 * 60), "2m");

@@ -1,0 +1,110 @@
+//! What has become of a Pod that was placed and cannot be scheduled there: the decision again, without what it led to.
+
+use serde_json::{Value, json};
+
+use super::{
+    decode::Pod,
+    fits::{Affinity, Fit, Needs, Operator, Term},
+    gated::{Fate, Scene, fate, wanted_by},
+    place::{GATE, HOSTNAME, Requirement, WAITS},
+};
+use crate::nodes::NodeView;
+
+/// Where a stranded Pod could be by now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outlook {
+    /// On these nodes, which it could use at once and which its requirement does not allow.
+    Elsewhere(Vec<String>),
+    /// Nowhere else, for this reason: its image is gone, or its nodes are.
+    Nowhere(String),
+}
+
+/// The outlook of `pod`, which was placed by `requirement` and is as [`unplaced`] makes it; none where nothing has
+/// changed, or nothing is known.
+pub fn outlook(pod: &Pod<'_>, requirement: &Requirement, namespace: &str, scene: Scene<'_>) -> Option<Outlook> {
+    let placement = match fate(pod, namespace, scene) {
+        Fate::Go(placement) if placement.held => placement,
+        Fate::Wait(notes) => {
+            let text = notes.first().map(|note| note.text.trim_start_matches(WAITS).trim_start().to_owned());
+            return text.map(Outlook::Nowhere);
+        }
+        Fate::Go(_) | Fate::Doubt(_) => return None,
+    };
+    let needs = Needs::of(pod).ok()?;
+    let wanted = wanted_by(pod, namespace, scene);
+    let lists = |node: NodeView<'_>| {
+        wanted.iter().all(|image| scene.index.listed(image).any(|(other, _)| other.name() == node.name()))
+    };
+    let better = |node: &NodeView<'_>| {
+        node.hostname().is_some_and(|hostname| {
+            !allows(requirement, hostname) && placement.required.as_ref().is_none_or(|new| allows(new, hostname))
+        }) && needs.fit(*node) == Fit::Now
+            && lists(*node)
+    };
+    let elsewhere: Vec<_> = scene.index.nodes().filter(better).map(|node| node.name().to_owned()).take(NAMED).collect();
+    if !elsewhere.is_empty() {
+        return Some(Outlook::Elsewhere(elsewhere));
+    }
+    placement.notes.into_iter().find(|note| note.attention).map(|note| Outlook::Nowhere(note.text))
+}
+
+/// Makes of a placed Pod what it was before, gated, and returns the requirement by which it was placed. None where that
+/// cannot be told from what its owner wrote.
+///
+/// It was appended to every term, but for those that were narrower already.
+pub fn unplaced(pod: &mut Value) -> Option<Requirement> {
+    let text = pod.to_string();
+    let decoded: Pod<'_> = serde_json::from_str(&text).ok()?;
+    let affinity = Affinity::parse(decoded.spec.affinity).ok().flatten()?;
+    let terms = affinity.required()?;
+    let open = || terms.iter().filter(|term| !term.is_empty());
+    let mut candidates = open().filter_map(|term| last(term).map(|(_, requirement)| requirement));
+    let requirement = candidates.find(|candidate| open().all(|term| candidate.stands_in(term)))?;
+    let ours: Vec<_> = terms.iter().map(|term| last(term).filter(|(_, found)| *found == requirement)).collect();
+    for (number, place) in ours.into_iter().enumerate().filter_map(|(number, ours)| Some((number, ours?.0))) {
+        let expressions =
+            pod.pointer_mut(&format!("{TERMS}/{number}/matchExpressions")).and_then(Value::as_array_mut)?;
+        expressions.remove(place);
+    }
+    let terms = pod.pointer_mut(TERMS).and_then(Value::as_array_mut)?;
+    let is_empty = |term: &Value| ["matchExpressions", "matchFields"].iter().all(|part| is_nothing(term.get(part)));
+    if terms.iter().all(is_empty) {
+        pod.pointer_mut("/spec/affinity/nodeAffinity")?.as_object_mut()?.remove(REQUIRED);
+    }
+    pod.pointer_mut("/spec")?.as_object_mut()?.insert("schedulingGates".to_owned(), json!([{ "name": GATE }]));
+    Some(requirement)
+}
+
+/// The last requirement on the hostname in `term`, and its place.
+fn last(term: &Term<'_>) -> Option<(usize, Requirement)> {
+    let hostnames = term.expressions().iter().enumerate().rev().filter(|(_, expression)| expression.key == HOSTNAME);
+    hostnames
+        .filter_map(|(place, expression)| {
+            let values = expression.values().iter().map(|value| value.clone().into_owned()).collect();
+            match expression.operator {
+                Operator::In => Some((place, Requirement::In(values))),
+                Operator::NotIn => Some((place, Requirement::NotIn(values))),
+                _ => None,
+            }
+        })
+        .next()
+}
+
+fn is_nothing(part: Option<&Value>) -> bool {
+    part.and_then(Value::as_array).is_none_or(Vec::is_empty)
+}
+
+fn allows(requirement: &Requirement, hostname: &str) -> bool {
+    match requirement {
+        Requirement::In(names) => names.iter().any(|name| name == hostname),
+        Requirement::NotIn(names) => names.iter().all(|name| name != hostname),
+    }
+}
+
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const TERMS: &str = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+/// Nodes that are named, or counted.
+const NAMED: usize = 3;
+
+#[cfg(test)]
+mod tests;
