@@ -131,12 +131,28 @@ fn pull_secret_binding(namespace: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_controller_may_lift_gates_and_renew_its_lease() {
-    let everywhere = ["pods list watch patch", "nodes list watch"];
-    check_rights("berth-controller", "default", &everywhere).await.unwrap();
+async fn the_controller_may_lift_gates_write_events_and_renew_its_lease() {
+    check_rights("berth-controller", "default", &CONTROLLER).await.unwrap();
     let own = ["leases create", "leases/berth-controller patch"];
-    check_rights("berth-controller", SYSTEM, &[own[0], own[1], everywhere[0], everywhere[1]]).await.unwrap();
+    check_rights("berth-controller", SYSTEM, &[&own, CONTROLLER.as_slice()].concat()).await.unwrap();
 }
+
+/// Nothing binds the `ClusterRole` for stuck Pods; where somebody does, it is `delete` and nothing else.
+#[tokio::test]
+async fn the_controller_deletes_pods_where_somebody_lets_it() {
+    let cluster = installed().await.unwrap();
+    cluster.namespace("stuck", &[]).await.unwrap();
+    let text = include_str!("../../docs/configuration.md");
+    let binding = text.split("```yaml\n").find(|block| block.contains("name: berth-delete-stuck")).unwrap();
+    let binding = binding.split("```").next().unwrap().replace("kind: ClusterRoleBinding", "kind: RoleBinding");
+    cluster.apply(&binding.replace("metadata:", "metadata:\n  namespace: stuck")).await.unwrap();
+    check_rights("berth-controller", "stuck", &[&["pods delete"], CONTROLLER.as_slice()].concat()).await.unwrap();
+    check_rights("berth-controller", "default", &CONTROLLER).await.unwrap();
+}
+
+/// What the controller may do in every namespace.
+const CONTROLLER: [&str; 5] =
+    ["pods list watch patch", "nodes list watch", "events create get patch", "replicasets get", "jobs get"];
 
 /// Compares all rights of a service account in a namespace with `want`, `resource[/name] verb…`; what every
 /// authenticated user may do is left out.
