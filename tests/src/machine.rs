@@ -2,7 +2,7 @@
 //! groups. Needs root.
 //!
 //! What it holds has no name outside: when the first of its processes ends, the kernel ends all the others and takes
-//! mounts, interfaces and routes away. That first process is a shell that reads from a pipe whose only other end is
+//! mounts, interfaces and routes away. That first process reads from a pipe whose only other end is
 //! ours, so a machine ends with its owner, whatever happens to it.
 
 mod cgroups;
@@ -152,7 +152,8 @@ fn unshare(apart: UnshareFlags) -> rustix::io::Result<()> {
     rustix::thread::unshare(apart)
 }
 
-/// Its children are reaped by the kernel, once SIGCHLD is ignored.
+/// It becomes `cat`, because the `read` of some shells returns when an orphan ends. SIGCHLD stays ignored: the kernel
+/// reaps orphans.
 const INIT: &str = r#"set -e
 mount -t proc proc /proc
 cd "$1/sysctls"
@@ -160,7 +161,7 @@ for sysctl in *; do mount --bind "$sysctl" "/proc/sys/$(echo "$sysctl" | tr . /)
 cd /
 trap '' CHLD
 echo ready
-read -r never"#;
+exec cat >/dev/null"#;
 const READY: &str = "ready";
 /// What the kubelet insists on. It would write them for the whole kernel; here it finds them as it wants them.
 /// Source: `setupKernelTunables` in `pkg/kubelet/cm/container_manager_linux.go`.

@@ -14,7 +14,7 @@ use berth_tests::{
     wait::until,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::block_on;
@@ -116,7 +116,17 @@ async fn kubelet_dies(nodes: &Kubelets) -> anyhow::Result<()> {
     node.restart()?;
     node.ready(cluster).await?;
     pod(cluster, node, "again", "app:dev", "Never").await?;
-    running(cluster, "again").await.map(drop)
+    running(cluster, "again").await?;
+    // A Pod that ends takes nothing with it.
+    let pods = cluster.pods("default").await?;
+    pods.delete("again", &DeleteParams::default()).await?;
+    until("the Pod is gone", LIMIT, async || {
+        ensure!(pods.get_opt("again").await?.is_none(), "it is still there");
+        Ok(())
+    })
+    .await?;
+    pod(cluster, node, "after", "app:dev", "Never").await?;
+    running(cluster, "after").await.map(drop)
 }
 
 /// A Pod that is bound to `node`.
