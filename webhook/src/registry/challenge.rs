@@ -1,6 +1,7 @@
 //! What a registry asks for in `WWW-Authenticate`, and who may see credentials for it.
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
+use http_auth::ChallengeRef;
 use reqwest::Url;
 
 use super::answer::quoted;
@@ -27,16 +28,19 @@ pub(super) struct Bearer {
 }
 
 impl Challenge {
+    /// Whether the registry says that a token is none of its token service's: their keys, names or clocks differ.
+    ///
+    /// # Source
+    /// RFC 6750, 3.1: `insufficient_scope` is what a token has that is good, and not for this.
+    pub(super) fn says_invalid_token(headers: &HeaderMap) -> bool {
+        challenges(headers).any(|challenge| parameter(&challenge, "error").as_deref() == Some("invalid_token"))
+    }
+
     /// The challenge to answer, a token's before a password's; none where there is none that Berth understands.
     pub(super) fn choose(headers: &HeaderMap) -> Option<Self> {
-        let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let challenges = texts.filter_map(|text| http_auth::parse_challenges(text).ok()).flatten();
         let mut basic = None;
-        for challenge in challenges {
-            let value = |name: &str| {
-                let (_, value) = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-                Some(value.to_unescaped())
-            };
+        for challenge in challenges(headers) {
+            let value = |name| parameter(&challenge, name);
             if challenge.scheme.eq_ignore_ascii_case("Bearer") {
                 let Some(realm) = value("realm") else { continue };
                 return Some(Self::Bearer(Bearer { realm, service: value("service") }));
@@ -47,6 +51,16 @@ impl Challenge {
         }
         basic
     }
+}
+
+fn challenges(headers: &HeaderMap) -> impl Iterator<Item = ChallengeRef<'_>> {
+    let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    texts.filter_map(|text| http_auth::parse_challenges(text).ok()).flatten()
+}
+
+fn parameter(challenge: &ChallengeRef<'_>, name: &str) -> Option<String> {
+    let (_, value) = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    Some(value.to_unescaped())
 }
 
 impl Bearer {

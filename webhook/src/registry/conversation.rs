@@ -54,6 +54,10 @@ impl Conversation<'_> {
         let second = self.manifest(Method::HEAD, Some(&grant)).await?;
         if second.status() == StatusCode::UNAUTHORIZED {
             slot.forget(&grant);
+            let by_service = matches!(grant.standing, Standing::Stranger | Standing::Known);
+            if by_service && Challenge::says_invalid_token(second.headers()) {
+                return Err(self.untrusted("it refuses its own token service's token".to_owned()));
+            }
         }
         self.read(second, Some(&grant)).await
     }

@@ -102,4 +102,10 @@ async fn a_taken_port_is_not_the_command_lines_fault() {
     let address = taken.local_addr().unwrap().to_string();
     let arguments: Vec<_> = SERVE.iter().map(|&word| if word == ANY_PORT { address.as_str() } else { word }).collect();
     ends(&arguments, |_| (), 69, "cannot listen on 127.0.0.1:").await;
+    let with_pull_secrets = |folder: &Path| {
+        std::fs::write(folder.join("ca.crt"), certificate(folder).certificate_pem()).unwrap();
+        let settings = "pullSecrets: {enabled: true, clientCAFile: ca.crt, clientNames: [kube-apiserver]}\n";
+        std::fs::write(folder.join("config.yaml"), [CONFIGURATION, settings].concat()).unwrap();
+    };
+    ends(&arguments, with_pull_secrets, 69, "pullSecrets.enabled has no effect --without-cluster").await;
 }

@@ -31,6 +31,9 @@ pub(super) fn rules(
     before: Option<&Rules>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Rules> {
+    if cluster.is_none() && config.pull_secrets.enabled {
+        warn!("pullSecrets.enabled has no effect --without-cluster: pull secrets are read from the Kubernetes API");
+    }
     let local = cluster.map(|cluster| cluster.local_registry.registries()).unwrap_or_default();
     let config = config.with_local(&local);
     let client = registry::Client::new(&config, metrics.clone())?;

@@ -141,6 +141,9 @@ pub(super) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Start(io::ErrorKind::NotFound) => {
+                formatter.write_str("cannot be run: it, its interpreter or /dev/null is not there")
+            }
             Self::Start(kind) => write!(formatter, "cannot be run: {kind}"),
             Self::Status(status) => write!(formatter, "failed with {status}"),
             Self::TimedOut => write!(formatter, "gave no answer within {} s", LONGEST.as_secs()),

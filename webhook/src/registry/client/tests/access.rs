@@ -103,6 +103,27 @@ async fn a_registry_that_takes_no_token_is_asked_twice_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_registry_that_does_not_know_its_token_service_is_not_the_accounts_fault() {
+    let check = async |error: &'static str, want: &str| {
+        let stranger = Stranger::answering(move |request| {
+            let realm = format!("http://{}/token", request.headers["host"].to_str().unwrap());
+            match (request.uri.path(), authorization(request)) {
+                ("/token", _) => json(r#"{"token":"good"}"#),
+                (_, None) => challenge(&format!("Bearer realm=\"{realm}\"")),
+                (_, Some(_)) => challenge(&format!("Bearer realm=\"{realm}\",error=\"{error}\"")),
+            }
+        })
+        .await;
+        let client = client(&[("reg.example", &stranger.url())], &[("reg.example", "user:hunter2")]);
+        assert_eq!(ask(&client, IMAGE).await.unwrap_err(), want, "{error}");
+    };
+    let bad = "reg.example gave a bad answer (check it, and proxies): it refuses its own token service's token";
+    check("invalid_token", bad).await;
+    let right = format!("reg.example forbids it: let the account pull this image: {IMAGE}");
+    check("insufficient_scope", &right).await;
+}
+
+#[tokio::test]
 async fn the_token_service_of_the_registry_sees_the_credentials() {
     let stranger = with_tokens(|_| true, |credentials| credentials.as_deref() == Some(USER)).await;
     let client = client(&[("reg.example", &stranger.url())], &[("reg.example", "user:hunter2")]);

@@ -121,7 +121,7 @@ async fn a_broken_program_is_not_run_for_each_pod() {
     let missing = Program { path: PathBuf::from("/nowhere/program"), args: Vec::new(), env: Vec::new() };
     let missing = Arc::new(Provider::new(missing, kubelet(), Vec::new(), TaskTracker::new()));
     let told = missing.ask(&name("reg.example/app")).await.unwrap_err();
-    assert_eq!(told.to_string(), "cannot be run: entity not found");
+    assert_eq!(told.to_string(), "cannot be run: it, its interpreter or /dev/null is not there");
     let liar = counted("true", "hunter2", kubelet());
     let told = liar.ask("reg.example/app").await.unwrap_err().to_string();
     assert_eq!(told, "gave an answer that cannot be used: broken JSON at line 1 column 1");
