@@ -1,6 +1,9 @@
 //! Registries that are down or say no, callers that send garbage, and Berth itself gone.
 
-use berth_tests::registry;
+use berth_tests::{
+    faults::{Fault, FaultProxy},
+    registry,
+};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, WebhookClientConfig};
 use kube::api::{Patch, PatchParams};
 
@@ -9,8 +12,8 @@ use super::*;
 #[tokio::test]
 async fn with_the_registry_down_admit_leaves_a_note_where_people_look() {
     let cluster = world().await.cluster;
-    let (_registry, endpoint) = registry_that_is_down().await;
-    let (_webhook, namespace) = webhook(cluster, "down-admit", &configuration(&endpoint, "")).await;
+    let (_registry, door) = registry_that_is_down().await;
+    let (_webhook, namespace) = webhook(cluster, "down-admit", &configuration(&door.endpoint(), "")).await;
     namespace.apply_without_drift(&workloads::deployment("nginx", "Always")).await;
     let pod = namespace.pod().await;
     assert_eq!(image(&pod), "nginx");
@@ -23,8 +26,8 @@ async fn with_the_registry_down_admit_leaves_a_note_where_people_look() {
 #[tokio::test]
 async fn with_the_registry_down_deny_is_an_event_of_the_replica_set_until_it_is_back() {
     let cluster = world().await.cluster;
-    let (mut registry, endpoint) = registry_that_is_down().await;
-    let settings = configuration(&endpoint, "pin: {onFailure: deny}");
+    let (registry, door) = registry_that_is_down().await;
+    let settings = configuration(&door.endpoint(), "pin: {onFailure: deny}");
     let (_webhook, namespace) = webhook(cluster, "down-deny", &settings).await;
     namespace.kubectl(&["apply", "-f", "-"], &workloads::deployment("nginx", "Always").to_string()).await;
     let shown = namespace.described(&["replicaset"], "FailedCreate").await;
@@ -34,7 +37,7 @@ async fn with_the_registry_down_deny_is_an_event_of_the_replica_set_until_it_is_
     assert!(shown.contains("FailedCreate"), "{shown}");
     assert_eq!(namespace.pods(0).await, [] as [Value; 0]);
 
-    registry.restart().await.unwrap();
+    door.set(Fault::Nothing).await.unwrap();
     let digest = registry.push("library/nginx", "latest", "nginx").await.unwrap();
     assert_eq!(image(&namespace.pod().await), format!("nginx@{digest}"));
 }
@@ -42,14 +45,15 @@ async fn with_the_registry_down_deny_is_an_event_of_the_replica_set_until_it_is_
 #[tokio::test]
 async fn with_the_registry_down_the_last_digest_stands_in_and_says_so() {
     let cluster = world().await.cluster;
-    let mut registry = Registry::start().await.unwrap();
+    let (registry, door) = registry_that_is_down().await;
+    door.set(Fault::Nothing).await.unwrap();
     let digest = registry.push("library/nginx", "latest", "nginx").await.unwrap();
-    let (webhook, namespace) = webhook(cluster, "down-remembered", &docker_hub_at(&registry.endpoint())).await;
+    let (webhook, namespace) = webhook(cluster, "down-remembered", &docker_hub_at(&door.endpoint())).await;
     let container =
         |policy: &str| json!({"containers": [{"name": "main", "image": "nginx", "imagePullPolicy": policy}]});
     let stored = namespace.create(&pod_with("before", &container("IfNotPresent"))).await;
     assert_eq!(notes(&stored), "");
-    registry.stop();
+    door.set(Fault::Refuse).await.unwrap();
     let stored = namespace.create(&pod_with("during", &container("IfNotPresent"))).await;
     assert_eq!(image(&stored), format!("nginx@{digest}"));
     assert!(notes(&stored).starts_with("main: pinned as ") && notes(&stored).contains(" ago: docker.io"), "{stored}");
@@ -60,7 +64,7 @@ async fn with_the_registry_down_the_last_digest_stands_in_and_says_so() {
     let metrics = webhook.status("/metrics").await.unwrap();
     assert!(metrics.contains(r#"berth_pins_total{outcome="last_known_good"} 1"#), "{metrics}");
     // What is gone is not remembered, whatever comes after.
-    registry.restart().await.unwrap();
+    door.set(Fault::Nothing).await.unwrap();
     registry.delete("library/nginx", &digest).await.unwrap();
     until("the registry is asked again, and has nothing", LIMIT, async || {
         let stored = namespace.try_create(&pod_with("gone", &container("IfNotPresent")), true).await?;
@@ -69,7 +73,7 @@ async fn with_the_registry_down_the_last_digest_stands_in_and_says_so() {
     })
     .await
     .unwrap();
-    registry.stop();
+    door.set(Fault::Refuse).await.unwrap();
     let stored = namespace.create(&pod_with("after", &container("IfNotPresent"))).await;
     assert_eq!(image(&stored), "nginx");
 }
@@ -159,12 +163,12 @@ pub(super) async fn webhook(cluster: &'static Cluster, name: &'static str, setti
     (webhook, Namespace::new(cluster, name, &opted_in(Some(name))).await)
 }
 
-/// Its port was free a moment ago.
-async fn registry_that_is_down() -> (Registry, String) {
-    let mut registry = Registry::start().await.unwrap();
-    registry.stop();
-    let endpoint = registry.endpoint();
-    (registry, endpoint)
+/// A registry, and the way to it, which is closed: nobody else gets that port meanwhile.
+async fn registry_that_is_down() -> (Registry, FaultProxy) {
+    let registry = Registry::start().await.unwrap();
+    let door = FaultProxy::start(registry.endpoint(), None).unwrap();
+    door.set(Fault::Refuse).await.unwrap();
+    (registry, door)
 }
 
 /// How the API server reaches the webhook `only`.
