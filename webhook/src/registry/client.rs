@@ -101,7 +101,8 @@ impl Resolve for Client {
             Ok(Ok(turn)) => {
                 let asked = time::Instant::now();
                 let patience = asked + end.saturating_duration_since(asked).mul_f32(FOR_CREDENTIALS);
-                let answer = time::timeout_at(end, self.ask(question, upstream, patience)).await;
+                // Boxed: thousands may wait for their turn, and none of them needs room for a conversation yet.
+                let answer = time::timeout_at(end, Box::pin(self.ask(question, upstream, patience))).await;
                 let answer = answer.unwrap_or_else(|_| timed_out());
                 took = Some(asked.elapsed());
                 turn.end(&answer);
