@@ -58,7 +58,8 @@ async fn what_was_set_back_is_not_relaxed_again() {
     // A sidecar that comes between the calls, into a Pod in which nothing was changed.
     app.registry.push("sidecar:latest");
     let untouched = create(&app, &pod_of("app:1", "Always")).await.0;
-    for main in ["app:1".to_owned(), format!("app@sha256:{}", "7".repeat(64))] {
+    let digest = "7".repeat(64);
+    for main in ["app:1".to_owned(), format!("app@sha256:{digest}"), format!("app:latest@sha256:{digest}")] {
         let mut injected = untouched.clone();
         injected["spec"]["containers"][0]["image"] = json!(main);
         let sidecar = json!({"name": "s", "image": "sidecar", "imagePullPolicy": "Always"});
