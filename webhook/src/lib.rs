@@ -9,6 +9,7 @@ pub mod config;
 pub mod server;
 
 pub mod gates;
+pub mod load;
 
 pub mod attention;
 pub mod events;
