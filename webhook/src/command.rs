@@ -4,8 +4,12 @@ pub mod cluster;
 pub mod config;
 mod configuration;
 pub mod controller;
+pub mod load;
+pub mod loaded;
 pub mod mutate;
+mod nodes;
 mod signals;
+mod terminal;
 pub mod webhook;
 
 use std::{
@@ -28,6 +32,8 @@ enum Command {
     Webhook(webhook::Args),
     Controller(controller::Args),
     Mutate(mutate::Args),
+    Load(load::Args),
+    Loaded(loaded::Args),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -64,6 +70,8 @@ pub async fn main() -> ExitCode {
         Command::Webhook(args) => webhook::run(args).await,
         Command::Controller(args) => controller::run(args).await,
         Command::Mutate(args) => mutate::run(args).await,
+        Command::Load(args) => load::run(args).await,
+        Command::Loaded(args) => loaded::run(args).await,
         Command::Config(command) => config::run(command),
     };
     match ended {

@@ -32,6 +32,7 @@ pub use place::{OnMissing, Place, PullPolicyChange, Strategy, Stuck};
 pub use providers::{Provider, ProviderVersion, go_duration, load_providers};
 pub use registries::Registry;
 use section::{Findings, Section};
+pub(crate) use value::parse_duration;
 use yaml::Value;
 
 use crate::image::Reference;

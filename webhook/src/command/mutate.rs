@@ -6,8 +6,8 @@ mod report;
 mod show;
 
 use std::{
-    env, fs,
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +16,10 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use self::{nodes::Cluster, show::Format};
-use super::{Failure, Outcome, cluster};
+use super::{
+    Failure, Outcome, cluster,
+    terminal::{has_colour, print, say},
+};
 use crate::{
     admission::App,
     config::{self, Config, LocalRegistry},
@@ -147,26 +150,6 @@ fn app(config: Config, known: &Cluster) -> anyhow::Result<App<Shared<Client>>> {
         own_namespace: cluster::USUAL_NAMESPACE.to_owned(),
         metrics,
     })
-}
-
-/// Whether standard output is a terminal, and its owner has nothing against colours (<https://no-color.org>).
-fn has_colour() -> bool {
-    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Tells people something, apart from the result.
-fn say(line: &str) {
-    // A closed standard error leaves nobody to tell.
-    let _unheard = writeln!(io::stderr(), "{line}");
-}
-
-/// Writes the result. Whoever reads it may stop, as `head` does.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
 }
 
 /// Longer than any run lasts.

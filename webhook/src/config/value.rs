@@ -101,7 +101,8 @@ fn scalar(value: &Value) -> Option<&str> {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration as in `0s`, `250ms`, `5m`, `24h`, `1h30m`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

@@ -261,7 +261,9 @@ fn others(names: &[String], target: &str) -> String {
     let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
     let podman = target.strip_prefix("docker.io/library/").map(|short| format!("localhost/{short}"));
     let hint = match podman.filter(|name| names.contains(name)) {
-        Some(name) => format!(": to podman it is another image. Load {name} and name that in Pods, or `podman tag {name} {target}`"),
+        Some(name) => format!(
+            ": to podman it is another image. Load {name} and name that in Pods, or `podman tag {name} {target}`"
+        ),
         None => String::new(),
     };
     format!(", but {}{more}{hint}", shown.join(", "))

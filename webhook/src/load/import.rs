@@ -141,7 +141,7 @@ async fn listen(pipe: Option<impl AsyncRead + Unpin>, said: &RefCell<Vec<u8>>) {
 }
 
 /// The last lines, as they stand at a terminal, without anything that could move its cursor.
-fn tidy(said: &[u8]) -> String {
+pub fn tidy(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let lines = said.lines().map(|line| {
         // What a carriage return has overwritten was progress.

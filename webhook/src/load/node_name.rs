@@ -9,7 +9,8 @@ pub fn is_valid(name: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let label = |label: &str| {
         let ends = [label.bytes().next(), label.bytes().next_back()];
-        ends.iter().all(|end| end.is_some_and(alphanumeric)) && label.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
+        ends.iter().all(|end| end.is_some_and(alphanumeric))
+            && label.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
     };
     name.len() <= LONGEST && name.split('.').all(label)
 }

@@ -183,7 +183,9 @@ mod tests {
             assert!(Via::parse("x {node}").unwrap().command(name).is_ok(), "{name}");
         }
         let long = "a".repeat(254);
-        for name in ["", "-rm", "--privileged", "../x", "/etc", "a b", "$(id)", "a;b", "A", "a\n", ".a", "a.", "a'", &long] {
+        for name in
+            ["", "-rm", "--privileged", "../x", "/etc", "a b", "$(id)", "a;b", "A", "a\n", ".a", "a.", "a'", &long]
+        {
             check("x {node}", name, Err(ViaError::Name(name.to_owned())));
         }
     }
@@ -193,8 +195,13 @@ mod tests {
         let protected = |text: &str| Via::parse(text).unwrap().protected().words.join(" ");
         let label = "--label io.cri-containerd.pinned=pinned";
         assert_eq!(protected("ctr -n k8s.io images import -"), format!("ctr -n k8s.io images import {label} -"));
-        assert_eq!(protected("x /usr/bin/ctr i import --digests -"), format!("x /usr/bin/ctr i import {label} --digests -"));
-        for other in ["docker load", "podman load -i -", "images import -", "ssh a 'ctr images import -'", "ctr images pull"] {
+        assert_eq!(
+            protected("x /usr/bin/ctr i import --digests -"),
+            format!("x /usr/bin/ctr i import {label} --digests -")
+        );
+        for other in
+            ["docker load", "podman load -i -", "images import -", "ssh a 'ctr images import -'", "ctr images pull"]
+        {
             assert_eq!(Via::parse(other).unwrap().protected().words, Via::parse(other).unwrap().words);
         }
     }
@@ -208,7 +215,10 @@ mod tests {
         let exec = |engine: &str, node: &str| Some(format!("{engine} exec -i {node} ctr -n k8s.io images import -"));
         assert_eq!(command("kind-worker", "kind://docker/kind/kind-worker", false), exec("docker", "kind-worker"));
         assert_eq!(command("kind-worker", "kind://podman/kind/kind-worker", false), exec("podman", "kind-worker"));
-        assert_eq!(command("desktop-worker", "kind://docker/desktop/desktop-worker", false), exec("docker", "desktop-worker"));
+        assert_eq!(
+            command("desktop-worker", "kind://docker/desktop/desktop-worker", false),
+            exec("docker", "desktop-worker")
+        );
         assert_eq!(command("k3d-a-agent-0", "k3s://k3d-a-agent-0", false), exec("docker", "k3d-a-agent-0"));
         assert_eq!(command("docker-desktop", "", false).as_deref(), Some("docker load"));
         let remote = "ssh -o BatchMode=yes pi sudo -n k3s ctr -n k8s.io images import -";

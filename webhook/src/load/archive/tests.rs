@@ -95,7 +95,10 @@ fn what_docker_saves_is_found_by_every_spelling() {
     check(&archive, "docker.io/library/webapp:dev", Ok(&["amd64"]));
     check(&archive, "localhost/tool", Ok(&["amd64"]));
     check(&gzip(&archive), "webapp:dev", Ok(&["amd64"]));
-    let dotted = tar(&[("./c.json", &config("arm64")), ("./manifest.json", b"[{\"Config\":\"c.json\",\"RepoTags\":[\"a:1\"]}]")]);
+    let dotted = tar(&[
+        ("./c.json", &config("arm64")),
+        ("./manifest.json", b"[{\"Config\":\"c.json\",\"RepoTags\":[\"a:1\"]}]"),
+    ]);
     check(&dotted, "a:1", Ok(&["arm64"]));
 }
 
@@ -167,7 +170,10 @@ fn hostile_archives_cost_little_and_reach_nothing() {
     // Entries that say they are gigabytes: skipped without room for them, and an error when they are not there.
     let large = [header("layer.tar", b'0', "77777777777"), docker(&json!(["a:1"]))].concat();
     check(&large, "a:1", Err(CUT));
-    let binary = header("layer.tar", b'0', "\u{7f}").iter().map(|byte| if *byte == 0x7f { 0xff } else { *byte }).collect::<Vec<_>>();
+    let binary = header("layer.tar", b'0', "\u{7f}")
+        .iter()
+        .map(|byte| if *byte == 0x7f { 0xff } else { *byte })
+        .collect::<Vec<_>>();
     assert!(Archive::read(&*binary).is_err());
     let name = [header("././@LongLink", b'L', "77777777777"), docker(&json!(["a:1"]))].concat();
     check(&name, "a:1", Err("that is no archive of images: neither a tar archive nor one that is gzipped"));
