@@ -11,6 +11,7 @@ mod nodes;
 mod signals;
 mod terminal;
 pub mod webhook;
+pub mod r#where;
 
 use std::{
     io::{self, Write as _},
@@ -32,6 +33,7 @@ enum Command {
     Webhook(webhook::Args),
     Controller(controller::Args),
     Mutate(mutate::Args),
+    Where(r#where::Args),
     Load(load::Args),
     Loaded(loaded::Args),
     #[command(subcommand)]
@@ -45,6 +47,8 @@ pub enum Outcome {
     Done,
     /// Something was found or denied. Exit code 1.
     Found,
+    /// What was looked for is nowhere. Exit code 1.
+    Missing,
 }
 
 /// Why a command could not do its work.
@@ -70,13 +74,14 @@ pub async fn main() -> ExitCode {
         Command::Webhook(args) => webhook::run(args).await,
         Command::Controller(args) => controller::run(args).await,
         Command::Mutate(args) => mutate::run(args).await,
+        Command::Where(args) => r#where::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Loaded(args) => loaded::run(args).await,
         Command::Config(command) => config::run(command),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Found) => ExitCode::from(FOUND),
+        Ok(Outcome::Found | Outcome::Missing) => ExitCode::from(FOUND),
         Err(failure) => {
             // A closed standard error leaves nobody to tell.
             let _unheard = writeln!(io::stderr(), "berth: {failure}");

@@ -82,7 +82,7 @@ fn listening(
 }
 
 /// How long the API server lets a watch run, seconds.
-const WATCH_SECONDS: u32 = 60;
+pub(crate) const WATCH_SECONDS: u32 = 60;
 /// Silence after which a connection counts as dead: longer than a watch without news.
 const SILENCE: Duration = Duration::from_secs(75);
 

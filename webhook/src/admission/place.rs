@@ -11,11 +11,13 @@ mod missing;
 mod prefer;
 mod reach;
 mod require;
+mod standing;
 
 use std::{borrow::Cow, time::Instant};
 
 use serde::Deserialize;
 
+pub use self::standing::Standing;
 use self::{bound::Bound, inventory::Inventory, reach::Reach};
 use super::{
     decode::Pod,

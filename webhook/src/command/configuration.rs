@@ -1,14 +1,29 @@
 //! The configuration: read at start, and again when it or a file that it names has another content.
 
-use std::{future, path::PathBuf, time::Duration};
+use std::{
+    future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::{task, time};
 use tracing::{error, info, warn};
 
+use super::{Failure, terminal::say};
 use crate::{
     config::{self, Config, Files, Warning},
     telemetry::Metrics,
 };
+
+/// Reads and checks it once, for a person: what is only doubtful is said. Without a file it is the default.
+pub(super) fn read(file: Option<&Path>) -> Result<Config, Failure> {
+    let Some(file) = file else { return Ok(Config::default()) };
+    let (config, warnings) = config::load(file).map_err(|error| Failure::Usage(error.into()))?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    Ok(config)
+}
 
 /// Where the configuration comes from.
 #[derive(Debug)]

@@ -17,12 +17,12 @@ use anyhow::{Context as _, anyhow};
 
 use self::{nodes::Cluster, show::Format};
 use super::{
-    Failure, Outcome, cluster,
+    Failure, Outcome, cluster, configuration,
     terminal::{has_colour, print, say},
 };
 use crate::{
     admission::App,
-    config::{self, Config, LocalRegistry},
+    config::{Config, LocalRegistry},
     manifest::Manifest,
     nodes::Heartbeat,
     registry::{Client, Keychain, Shared},
@@ -58,7 +58,7 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     let name = if is_stdin(&args.filename) { "stdin".to_owned() } else { args.filename.display().to_string() };
     let bytes = read(&args.filename).map_err(Failure::Usage)?;
     let manifest = Manifest::parse(bytes).map_err(|error| Failure::Usage(anyhow!("{name}:{error}")))?;
-    let config = configuration(args.config.as_deref())?;
+    let config = configuration::read(args.config.as_deref())?;
     let subjects = manifest.subjects();
     if subjects.is_empty() {
         say(&format!("{name}: no Pod and no Pod template"));
@@ -123,15 +123,6 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).context("standard input cannot be read")?;
     Ok(bytes)
-}
-
-fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
-    let Some(file) = file else { return Ok(Config::default()) };
-    let (config, warnings) = config::load(file).map_err(|error| Failure::Usage(anyhow!(error)))?;
-    for warning in warnings {
-        say(&format!("warning: {warning}"));
-    }
-    Ok(config)
 }
 
 /// The webhook's own, as if it ran in this cluster together with a controller.
