@@ -14,11 +14,14 @@ pub mod webhook;
 pub mod r#where;
 
 use std::{
+    env,
+    ffi::OsString,
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 /// Pins, mirrors and places the images of Pods, when they are created.
 #[derive(Debug, clap::Parser)]
@@ -66,7 +69,9 @@ pub enum Failure {
 pub async fn main() -> ExitCode {
     // Fails only where a provider is installed already, and then there is one.
     let _installed_before = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let command = match CommandLine::try_parse() {
+    let words: Vec<OsString> = env::args_os().collect();
+    let parsed = command_line(words.first()).try_get_matches_from(words);
+    let command = match parsed.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(CommandLine { command }) => command,
         Err(help_or_mistake) => return explain(&help_or_mistake),
     };
@@ -93,6 +98,13 @@ pub async fn main() -> ExitCode {
     }
 }
 
+/// The command line, by the name it was called by: kubectl runs what is called `kubectl-berth` as `kubectl berth`.
+fn command_line(called: Option<&OsString>) -> clap::Command {
+    let name = called.and_then(|path| Path::new(path).file_stem());
+    let command = CommandLine::command();
+    if name.is_some_and(|name| name == "kubectl-berth") { command.bin_name("kubectl berth") } else { command }
+}
+
 /// `--help` and `--version` are results; a mistake has its own exit code, not clap's 2.
 fn explain(help_or_mistake: &clap::Error) -> ExitCode {
     let _unheard = help_or_mistake.print();
@@ -102,3 +114,20 @@ fn explain(help_or_mistake: &clap::Error) -> ExitCode {
 const FOUND: u8 = 1;
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_speaks_of_the_command_that_was_typed() {
+        let help = |called: &str| {
+            let words = [called, "where", "--help"].map(OsString::from);
+            let answer = command_line(words.first()).try_get_matches_from(&words).unwrap_err();
+            answer.to_string().lines().find_map(|line| line.strip_prefix("Usage: ").map(str::to_owned)).unwrap()
+        };
+        assert_eq!(help("berth"), "berth where [OPTIONS] <IMAGE>");
+        assert_eq!(help("/usr/local/bin/kubectl-berth"), "kubectl berth where [OPTIONS] <IMAGE>");
+        CommandLine::command().debug_assert();
+    }
+}

@@ -9,7 +9,6 @@ pub mod config;
 pub mod server;
 
 pub mod gates;
-pub mod load;
 
 pub mod attention;
 pub mod events;
@@ -19,6 +18,7 @@ pub mod admission;
 mod call;
 mod follow;
 pub mod image;
+pub mod load;
 pub mod local_registry;
 pub mod manifest;
 pub mod namespaces;

@@ -285,7 +285,8 @@ async fn what_it_waits_for_is_said_once_and_again_when_that_changes_or_is_forgot
     let (server, mut tasks) = (cluster(&[pod("web")]), tokio::task::JoinSet::new());
     server.controller(&mut tasks);
     time::sleep(SECOND).await;
-    let lacks = "WaitingForImage: main: waits, since no node has app:dev: `ctr -n k8s.io images import FILE` on a node";
+    let lacks = "WaitingForImage: main: waits, since no node has app:dev: `ctr -n k8s.io images import FILE` on a node \
+                 or `berth load app:dev --via COMMAND`";
     assert_eq!(server.state().said, [lacks]);
     time::sleep(600 * SECOND).await;
     assert_eq!(server.state().said.len(), 1);

@@ -1,16 +1,33 @@
 //! How to load an image, in the words of this kind of cluster.
 
 use super::Wanted;
-use crate::nodes::{NodeView, Runtime};
+use crate::{
+    load::via::{DOCKER_DESKTOP, Facts, Preset, k3d_cluster},
+    nodes::{NodeView, Runtime},
+};
 
-/// The command that puts `wanted` on nodes such as `node`.
+/// The commands that put `wanted` on nodes such as `node`: the one that people know, then Berth's own, which tells Berth.
 pub(super) fn load_hint(node: Option<NodeView<'_>>, wanted: &[&Wanted]) -> String {
-    let images = wanted.iter().map(|wanted| wanted.image.as_str()).collect::<Vec<_>>().join(" ");
-    let id = node.and_then(|node| node.provider_id()).unwrap_or_default();
+    let images: Vec<&str> = wanted.iter().map(|wanted| wanted.image.as_str()).collect();
+    let provider_id = node.and_then(|node| node.provider_id()).unwrap_or_default();
     let name = node.map_or("", |node| node.name());
-    if name == "docker-desktop" {
+    if name == DOCKER_DESKTOP {
         return "`docker build` or `docker load` it".to_owned(); // its one node uses Docker's own images
     }
+    if node.and_then(|node| node.label("minikube.k8s.io/name")).is_some() {
+        return format!("`minikube image load {}`", images.join(" "));
+    }
+    let usual = usual(node, name, provider_id, &images.join(" "));
+    // One image a call.
+    let image = if let [image] = images.as_slice() { image } else { "IMAGE" };
+    match Preset::detect(Facts { name, provider_id, here: false }) {
+        Some(_) => format!("{usual} or `berth load {image}`"),
+        None => format!("{usual} or `berth load {image} --via COMMAND`"),
+    }
+}
+
+/// Without Berth.
+fn usual(node: Option<NodeView<'_>>, name: &str, id: &str, images: &str) -> String {
     if name.starts_with("desktop-") {
         return format!("`docker save {images} | docker exec -i NODE ctr -n k8s.io images import -`");
     }
@@ -26,22 +43,11 @@ pub(super) fn load_hint(node: Option<NodeView<'_>>, wanted: &[&Wanted]) -> Strin
     if id.starts_with("k3s://") {
         return "`k3s ctr images import FILE` on a node".to_owned();
     }
-    if node.and_then(|node| node.label("minikube.k8s.io/name")).is_some() {
-        return format!("`minikube image load {images}`");
-    }
     match node.map(|node| node.runtime()).unwrap_or_default() {
         Runtime::Containerd | Runtime::Other => "`ctr -n k8s.io images import FILE` on a node".to_owned(),
         Runtime::Docker => "`docker load -i FILE` on a node".to_owned(),
         Runtime::CriO => "`podman load -i FILE` on a node".to_owned(),
     }
-}
-
-/// `mine` of a node called `k3d-mine-agent-0`.
-fn k3d_cluster(node: &str) -> Option<&str> {
-    let (rest, number) = node.strip_prefix("k3d-")?.rsplit_once('-')?;
-    let (cluster, role) = rest.rsplit_once('-')?;
-    let is_node = number.bytes().all(|digit| digit.is_ascii_digit()) && matches!(role, "server" | "agent");
-    is_node.then_some(cluster)
 }
 
 #[cfg(test)]
@@ -69,21 +75,22 @@ mod tests {
             load_hint(index.get(name), &[&Wanted { about, image, policy, required: true }])
         };
         let containerd = "containerd://2.1.4";
-        assert_eq!(hint("w", "kind://docker/kind/w", containerd, "l"), "`kind load docker-image app:dev`");
-        assert_eq!(hint("w", "kind://docker/two/w", containerd, "l"), "`kind load docker-image app:dev --name two`");
-        assert_eq!(hint("w", "k3s://w", containerd, "l"), "`k3s ctr images import FILE` on a node");
-        assert_eq!(
-            hint("k3d-my-lab-agent-0", "k3s://k3d-my-lab-agent-0", containerd, "l"),
-            "`k3d image import app:dev -c my-lab`"
-        );
-        assert_eq!(hint("docker-desktop", "", "docker://28", "l"), "`docker build` or `docker load` it");
-        assert_eq!(
-            hint("desktop-worker", "kind://docker/desktop/desktop-worker", containerd, "l"),
-            "`docker save app:dev | docker exec -i NODE ctr -n k8s.io images import -`"
-        );
-        assert_eq!(hint("minikube", "", "docker://28", "minikube.k8s.io/name"), "`minikube image load app:dev`");
-        assert_eq!(hint("w", "aws:///a/i-0", containerd, "l"), "`ctr -n k8s.io images import FILE` on a node");
-        assert_eq!(hint("w", "", "docker://28", "l"), "`docker load -i FILE` on a node");
-        assert_eq!(hint("w", "", "cri-o://1.34", "l"), "`podman load -i FILE` on a node");
+        let own = "or `berth load app:dev`";
+        let check = |hint: String, want: &str| assert_eq!(hint, want);
+        check(hint("w", "kind://docker/kind/w", containerd, "l"), &format!("`kind load docker-image app:dev` {own}"));
+        let two = format!("`kind load docker-image app:dev --name two` {own}");
+        check(hint("w", "kind://docker/two/w", containerd, "l"), &two);
+        check(hint("w", "k3s://w", containerd, "l"), &format!("`k3s ctr images import FILE` on a node {own}"));
+        let k3d = format!("`k3d image import app:dev -c my-lab` {own}");
+        check(hint("k3d-my-lab-agent-0", "k3s://k3d-my-lab-agent-0", containerd, "l"), &k3d);
+        check(hint("docker-desktop", "", "docker://28", "l"), "`docker build` or `docker load` it");
+        let desktop = format!("`docker save app:dev | docker exec -i NODE ctr -n k8s.io images import -` {own}");
+        check(hint("desktop-worker", "kind://docker/desktop/desktop-worker", containerd, "l"), &desktop);
+        check(hint("minikube", "", "docker://28", "minikube.k8s.io/name"), "`minikube image load app:dev`");
+        let own = "or `berth load app:dev --via COMMAND`";
+        let machine = format!("`ctr -n k8s.io images import FILE` on a node {own}");
+        check(hint("w", "aws:///a/i-0", containerd, "l"), &machine);
+        check(hint("w", "", "docker://28", "l"), &format!("`docker load -i FILE` on a node {own}"));
+        check(hint("w", "", "cri-o://1.34", "l"), &format!("`podman load -i FILE` on a node {own}"));
     }
 }

@@ -201,7 +201,7 @@ fn a_told_node_counts_like_a_holder() {
     strict.check(&["in a"]);
     // What a list shows of another pull lasts, however often it is loaded.
     case(vec![told(contested("a"), 1), node("b", &[APP]), node("c", &[])]).check(&["in b"]);
-    let load = "main: waits, since no node has app:dev: `kind load docker-image app:dev`";
+    let load = "main: waits, since no node has app:dev: `kind load docker-image app:dev` or `berth load app:dev`";
     case(vec![told(node("a", &[]), 121), node("b", &[])]).check(&["gate", load]);
     let db = "docker.io/library/db:dev";
     let both = vec![wanted("app:dev", true), wanted("db:dev", true)];
@@ -216,7 +216,7 @@ fn a_told_node_counts_like_a_holder() {
 fn a_load_ends_by_time_without_another_event() {
     let nodes = || vec![told(node("a", &[]), 1), node("b", &[])];
     Case { age: Duration::from_secs(118), ..case(nodes()) }.check(&["in a"]);
-    let load = "main: waits, since no node has app:dev: `kind load docker-image app:dev`";
+    let load = "main: waits, since no node has app:dev: `kind load docker-image app:dev` or `berth load app:dev`";
     Case { age: Duration::from_secs(120), ..case(nodes()) }.check(&["gate", load]);
 }
 
@@ -234,7 +234,7 @@ fn several_images_need_one_node_that_has_them_all() {
     let nodes = vec![node("a", &[APP]), node("b", &[APP, db]), node("c", &[db])];
     Case { wanted: both(), ..case(nodes) }.check(&["in b"]);
     let apart = vec![node("a", &[APP]), node("c", &[db])];
-    let note = "waits, since no node has both app:dev and db:dev (a has only app:dev): `kind load docker-image app:dev db:dev`";
+    let note = "waits, since no node has both app:dev and db:dev (a has only app:dev): `kind load docker-image app:dev db:dev` or `berth load IMAGE`";
     Case { wanted: both(), ..case(apart) }.check(&["gate", note]);
     let twice = vec![wanted("app:dev", true), wanted("docker.io/library/app:dev", true)];
     Case { wanted: twice, ..case(vec![node("a", &[APP]), node("b", &[])]) }.check(&["in a"]);
@@ -256,13 +256,13 @@ fn what_can_be_pulled_is_only_a_preference() {
 #[test]
 fn nodes_that_the_pod_cannot_use_do_not_count() {
     case(vec![node("a", &[APP]), tainted(node("b", &[APP])), node("c", &[])]).check(&["in a"]);
-    let note = "main: waits, since no node that it can use has app:dev (b has the taint team): `kind load docker-image app:dev`";
+    let note = "main: waits, since no node that it can use has app:dev (b has the taint team): `kind load docker-image app:dev` or `berth load app:dev`";
     case(vec![tainted(node("b", &[APP])), node("c", &[])]).check(&["gate", note]);
 }
 
 #[test]
 fn a_holder_that_is_down_stays_required_and_is_named() {
-    let note = "main: only a (is cordoned) can have app:dev; elsewhere: `kind load docker-image app:dev`";
+    let note = "main: only a (is cordoned) can have app:dev; elsewhere: `kind load docker-image app:dev` or `berth load app:dev`";
     case(vec![cordoned(node("a", &[APP])), node("b", &[])]).check(&["in a", note]);
     case(vec![cordoned(node("a", &[APP])), node("b", &[APP]), node("c", &[])]).check(&["in a b"]);
 }
@@ -270,7 +270,7 @@ fn a_holder_that_is_down_stays_required_and_is_named() {
 #[test]
 fn where_nobody_has_it_on_missing_decides() {
     let nobody = |on_missing| Case { on_missing, ..case(vec![node("a", &[]), node("b", &[])]) };
-    let load = "`kind load docker-image app:dev`";
+    let load = "`kind load docker-image app:dev` or `berth load app:dev`";
     nobody(OnMissing::Wait).check(&["gate", &format!("main: waits, since no node has app:dev: {load}")]);
     nobody(OnMissing::Admit).check(&[&format!("main: no node has app:dev: {load}")]);
     nobody(OnMissing::Deny).check(&[&format!("deny: no node has app:dev: load it first: {load}")]);
@@ -304,7 +304,7 @@ fn without_a_cluster_it_says_so() {
 #[test]
 fn a_pod_that_is_bound_gets_nothing_but_a_note() {
     let nodes = || vec![node("a", &[APP]), node("b", &[])];
-    let note = "main: b, its node, lacks app:dev: `kind load docker-image app:dev`";
+    let note = "main: b, its node, lacks app:dev: `kind load docker-image app:dev` or `berth load app:dev`";
     let to = |name: &str| json!({ "nodeName": name });
     Case { spec: to("b"), ..case(nodes()) }.check(&[note]);
     Case { spec: to("a"), ..case(nodes()) }.check(&[]);
