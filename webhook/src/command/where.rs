@@ -63,16 +63,13 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     let config = configuration::read(args.config.as_deref())?;
     let mut seen = Seen::new(image, config.place.list_limit);
     if let Some(file) = &args.nodes {
-        seen.list(nodes::read(file).map_err(Failure::Usage)?);
+        seen.list(&nodes::read(file).map_err(Failure::Usage)?);
         return show(&seen, args.output);
     }
     let (client, server) = args.cluster.client().await?;
     // A cluster that says no, or nothing, is told of at once; afterwards a watch tries again for ever.
-    seen.list(nodes::ask(client.clone(), &server, "").await.map_err(Failure::Unavailable)?);
-    match args.watch {
-        false => show(&seen, args.output),
-        true => follow::run(client, seen, args.output).await,
-    }
+    seen.list(&nodes::ask(client.clone(), &server, "").await.map_err(Failure::Unavailable)?);
+    if args.watch { follow::run(client, seen, args.output).await } else { show(&seen, args.output) }
 }
 
 fn show(seen: &Seen, output: Format) -> Result<Outcome, Failure> {
@@ -82,7 +79,9 @@ fn show(seen: &Seen, output: Format) -> Result<Outcome, Failure> {
         Format::Table => written(&report),
     };
     print(&text).map_err(|error| Failure::Unavailable(error.into()))?;
-    notes.iter().for_each(|note| say(note));
+    for note in &notes {
+        say(note);
+    }
     Ok(if report.is_held() { Outcome::Done } else { Outcome::Missing })
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::{
     Wanted,
     inventory::{Inventory, Kind},
@@ -13,7 +15,8 @@ use crate::{
 };
 
 /// What a node is for an image.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Lists it.
     Holder,

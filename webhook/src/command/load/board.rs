@@ -50,7 +50,7 @@ impl Board {
 
     /// Draws all nodes that are being loaded.
     pub(super) fn draw(&self) {
-        let Some((width, _)) = self.live.size() else { return };
+        let Some((width, _)) = size(&io::stderr()) else { return };
         let taking = self.taking.borrow();
         let mut lines: Vec<String> =
             taking.iter().map(|(node, taken)| line(node, taken.get(), self.length, width)).collect();
@@ -84,7 +84,7 @@ pub(super) struct Reading(Live);
 impl Reading {
     /// How much there is of it.
     pub(super) fn draw(&self, amount: &str) {
-        if let Some((width, _)) = self.0.size() {
+        if let Some((width, _)) = size(&io::stderr()) {
             self.0.show(&[cut(&format!("reading the image: {amount}"), width)]);
         }
     }
@@ -95,11 +95,6 @@ impl Reading {
 struct Live(Cell<usize>);
 
 impl Live {
-    /// Columns and rows; none where nothing can be drawn.
-    fn size(&self) -> Option<(usize, usize)> {
-        size(&io::stderr())
-    }
-
     fn show(&self, lines: &[String]) {
         self.clear();
         let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();

@@ -9,7 +9,7 @@ use crate::{
     image::Digest,
     load::{
         archive::Build,
-        via::{Facts, Preset},
+        via::{Facts, Preset, Via},
     },
     nodes::Node,
 };
@@ -42,34 +42,41 @@ pub(super) fn targets(nodes: &[Node], which: &Which, how: Option<&How>, protect:
         );
     }
     let here = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let unknown: Vec<&str> = chosen
-        .iter()
-        .filter(|node| how.is_none() && Preset::detect(facts(node, &here)).is_none())
-        .map(|node| node.name())
-        .collect();
+    let (mut targets, mut unknown) = (Vec::new(), Vec::new());
+    for node in chosen {
+        match via(node, how, here.trim()) {
+            Some(via) => targets.push(target(node, &if protect { via.protected() } else { via })?),
+            None => unknown.push(node.name()),
+        }
+    }
     if let Some(first) = unknown.first() {
+        let others = match unknown.len() {
+            1 => String::new(),
+            all => format!(", and {} more", all - 1),
+        };
         bail!(
-            "how is {first} reached{}? Say --via COMMAND, as in --via 'ssh {{node}} sudo ctr -n k8s.io images import -', or load \
-             it in another way and run berth loaded",
-            if unknown.len() > 1 { format!(", as {} others", unknown.len() - 1) } else { String::new() }
+            "how is {first} reached{others}? Say --via COMMAND, as in --via 'ssh {{node}} sudo ctr -n k8s.io images import -', \
+             or load it in another way and run berth loaded"
         );
     }
-    chosen.into_iter().map(|node| target(node, how, &here, protect)).collect()
+    Ok(targets)
 }
 
-fn target(node: &Node, how: Option<&How>, here: &str, protect: bool) -> anyhow::Result<Target> {
-    let facts = facts(node, here);
-    let via = match how {
-        Some(How::Command(via)) => via.clone(),
-        Some(How::Preset(preset)) => preset.via(facts),
-        None => Preset::detect(facts).map(|preset| preset.via(facts)).unwrap_or_else(|| Preset::Kind.via(facts)),
-    };
-    let via = if protect { via.protected() } else { via };
-    Ok(Target {
-        name: node.name().to_owned(),
-        architecture: node.status.node_info.architecture.clone(),
-        command: via.command(node.name())?,
-    })
+fn target(node: &Node, via: &Via) -> anyhow::Result<Target> {
+    let (name, architecture) = (node.name().to_owned(), node.status.node_info.architecture.clone());
+    Ok(Target { command: via.command(&name)?, name, architecture })
+}
+
+/// As was said, else as the node says; none where nobody does.
+fn via(node: &Node, how: Option<&How>, here: &str) -> Option<Via> {
+    let name = node.name();
+    let provider_id = node.spec.provider_id.as_deref().unwrap_or_default();
+    let facts = Facts { name, provider_id, here: here == name };
+    match how {
+        Some(How::Command(via)) => Some(via.clone()),
+        Some(How::Preset(preset)) => Some(preset.via(facts)),
+        None => Preset::detect(facts).map(|preset| preset.via(facts)),
+    }
 }
 
 /// The nodes that `which` names; all that can run Linux containers where it names none.
@@ -100,11 +107,6 @@ fn is_linux(node: &Node) -> bool {
     system.is_none_or(|system| system == "linux")
 }
 
-fn facts<'a>(node: &'a Node, here: &str) -> Facts<'a> {
-    let name = node.name();
-    Facts { name, provider_id: node.spec.provider_id.as_deref().unwrap_or_default(), here: here.trim() == name }
-}
-
 /// The image ID on a node of this architecture.
 pub(super) fn id<'a>(builds: &'a [Build], architecture: &str) -> Option<&'a Digest> {
     let fits =
@@ -131,7 +133,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::load::via::Via;
 
     fn node(name: &str, id: &str, os: &str) -> Node {
         let labels = json!({ "kubernetes.io/os": os });
@@ -178,7 +179,7 @@ mod tests {
         let cloud =
             [node("a", "kind://docker/kind/a", "linux"), node("c", "aws:///c", "linux"), node("d", "", "linux")];
         check(&cloud, &[], Some("kind"), Ok(&[&exec("a"), &exec("c"), &exec("d")]));
-        let asked = "how is c reached, as 1 others? Say --via COMMAND, as in --via 'ssh {node} sudo ctr -n k8s.io images import \
+        let asked = "how is c reached, and 1 more? Say --via COMMAND, as in --via 'ssh {node} sudo ctr -n k8s.io images import \
                      -', or load it in another way and run berth loaded";
         check(&cloud, &[], None, Err(asked));
         check(&[], &[], None, Err("the cluster has no nodes"));

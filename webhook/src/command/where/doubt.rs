@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::nodes::{
     Node, Runtime,
     node::{ENTRIES, NAMES},
@@ -34,6 +36,12 @@ impl Doubt {
         } else {
             (!matches!(runtime, Runtime::Containerd | Runtime::Docker)).then_some(Self::Runtime)
         }
+    }
+}
+
+impl Serialize for Doubt {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

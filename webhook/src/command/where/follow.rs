@@ -47,7 +47,7 @@ pub(super) async fn run(client: Client, mut seen: Seen, output: Format) -> Resul
         tokio::select! {
             _signal = signals.first() => return Ok(Outcome::Done),
             event = events.next() => match event {
-                Some(Ok(event)) => whole = fold(&mut seen, event, whole),
+                Some(Ok(event)) => whole = fold(&mut seen, &event, whole),
                 Some(Err(error)) => view.trouble(&super::super::cluster::root(&error)),
                 None => return Ok(Outcome::Done),
             },
@@ -62,8 +62,8 @@ pub(super) async fn run(client: Client, mut seen: Seen, output: Format) -> Resul
 }
 
 /// Takes in some news, and says whether all nodes are known.
-fn fold(seen: &mut Seen, event: Event<Node>, whole: bool) -> bool {
-    match &event {
+fn fold(seen: &mut Seen, event: &Event<Node>, whole: bool) -> bool {
+    match event {
         Event::Init => seen.begin(),
         Event::InitDone => seen.end(),
         Event::InitApply(node) | Event::Apply(node) => seen.apply(node),
@@ -134,22 +134,25 @@ impl View {
 
 /// The rows that are others than those that were written.
 fn changes(output: Format, table: &Table, written: &mut BTreeMap<String, Row>, rows: &[Row]) -> String {
-    let mut text = String::new();
     let gone: Vec<String> = written.keys().filter(|node| rows.iter().all(|row| row.node != **node)).cloned().collect();
-    for node in gone {
+    let gone = gone.into_iter().map(|node| {
         written.remove(&node);
-        text.push_str(&match output {
+        match output {
             Format::Table => table.gone(&node),
             Format::Json => format!("{}\n", json!({ "node": node, "status": "gone" })),
-        });
-    }
-    for row in rows.iter().filter(|row| written.get(&row.node).is_none_or(|old| old.differs(row))).collect::<Vec<_>>() {
-        text.push_str(&match output {
+        }
+    });
+    let mut text: String = gone.collect();
+    text.extend(rows.iter().filter_map(|row| {
+        if written.get(&row.node).is_some_and(|old| !old.differs(row)) {
+            return None;
+        }
+        written.insert(row.node.clone(), row.clone());
+        Some(match output {
             Format::Table => table.row(row),
             Format::Json => format!("{}\n", json!(row)),
-        });
-        written.insert(row.node.clone(), row.clone());
-    }
+        })
+    }));
     text
 }
 

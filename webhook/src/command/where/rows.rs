@@ -27,7 +27,6 @@ pub(super) struct Report {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
     pub(super) node: String,
-    #[serde(serialize_with = "word")]
     pub(super) status: Standing,
     pub(super) ready: bool,
     pub(super) cordoned: bool,
@@ -46,7 +45,7 @@ pub(super) struct Row {
     pub(super) name: Option<String>,
     /// All names of that entry.
     pub(super) names: Vec<String>,
-    #[serde(rename = "why", serialize_with = "reason")]
+    #[serde(rename = "why")]
     pub(super) doubt: Option<Doubt>,
 }
 
@@ -133,14 +132,7 @@ pub(super) fn called(standing: Standing) -> &'static str {
     }
 }
 
-fn word<S: Serializer>(standing: &Standing, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(called(*standing))
-}
-
+#[expect(clippy::ref_option, reason = "as serde calls it")]
 fn time<S: Serializer>(since: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
     since.map(|since| since.to_string()).serialize(to)
-}
-
-fn reason<S: Serializer>(doubt: &Option<Doubt>, to: S) -> Result<S::Ok, S::Error> {
-    doubt.map(|doubt| doubt.to_string()).serialize(to)
 }

@@ -36,9 +36,11 @@ impl Seen {
     }
 
     /// Takes in all nodes there are.
-    pub(super) fn list(&mut self, nodes: Vec<Node>) {
+    pub(super) fn list(&mut self, nodes: &[Node]) {
         self.begin();
-        nodes.iter().for_each(|node| self.apply(node));
+        for node in nodes {
+            self.apply(node);
+        }
         self.end();
     }
 

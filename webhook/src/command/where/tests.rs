@@ -27,7 +27,8 @@ fn node(name: &str, images: &[(&[&str], i64)]) -> Value {
 
 fn seen(nodes: &[Value], list_limit: usize) -> Seen {
     let mut seen = Seen::new("webapp:dev".parse().unwrap(), list_limit);
-    seen.list(nodes.iter().map(|node| serde_json::from_value(node.clone()).unwrap()).collect());
+    let nodes: Vec<Node> = nodes.iter().map(|node| serde_json::from_value(node.clone()).unwrap()).collect();
+    seen.list(&nodes);
     seen
 }
 
@@ -247,7 +248,7 @@ proptest! {
             "metadata": { "name": "n" },
             "status": { "images": images, "nodeInfo": { "containerRuntimeVersion": runtime } },
         });
-        let seen = seen(&[node.clone()], 4);
+        let seen = seen(std::slice::from_ref(&node), 4);
         let row = &seen.report(Now::read()).rows[0];
         let node: Node = serde_json::from_value(node).unwrap();
         let runtime = match runtime.split_once("://") {

@@ -160,9 +160,9 @@ impl Header {
         let field = self.field(124, 12);
         match field.first() {
             // Binary, where the first bit is set.
-            Some(first) if first & 0x80 != 0 => {
+            Some(0x80..) => {
                 let (high, low) = field.split_at_checked(4).ok_or(ArchiveError::NoTar)?;
-                let is_small = high.iter().skip(1).all(|byte| *byte == 0) && first & 0x7f == 0;
+                let is_small = high == [0x80, 0, 0, 0];
                 let low = <[u8; 8]>::try_from(low).map_err(|_| ArchiveError::NoTar)?;
                 Some(u64::from_be_bytes(low)).filter(|size| is_small && *size < SIZE_LIMIT).ok_or(ArchiveError::NoTar)
             }
