@@ -5,7 +5,7 @@ mod manifests;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Output},
     slice,
     time::{Duration, SystemTime},
 };
@@ -173,6 +173,21 @@ impl Controller {
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
+}
+
+/// Runs `berth controller --lift-all` with the controller's rights, and nothing else.
+pub async fn lift_all(cluster: &Cluster) -> anyhow::Result<Output> {
+    lift_all_at(cluster, cluster.server()).await
+}
+
+/// The same, for an API server that is said to be at `server`.
+pub async fn lift_all_at(cluster: &Cluster, server: &str) -> anyhow::Result<Output> {
+    let folder = Folder::new("lift-all")?;
+    let user = "system:serviceaccount:berth-system:berth-controller";
+    let mut command = Command::new(program().await?);
+    command.args(["controller", "--lift-all"]);
+    command.env("KUBECONFIG", folder.write("kubeconfig", cluster.authority().kubeconfig(server, user, None)?)?);
+    Ok(tokio::task::spawn_blocking(move || command.output()).await??)
 }
 
 /// The labels of a namespace that Berth changes Pods in; `only` as in [`Options`].

@@ -167,7 +167,7 @@ impl Recorder {
             Ok(Told::New) => {
                 if let Some(owner) = self.owners.top(&saying.pod).await {
                     let (name, told) = series::about(&saying, owner);
-                    self.series().count(name, told);
+                    self.series().count(&name, told);
                 }
             }
             Ok(Told::Before) => (),

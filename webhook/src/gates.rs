@@ -43,14 +43,26 @@ use crate::{
     telemetry::{Metrics, outcome},
 };
 
+/// What the controller works with.
+#[derive(Clone)]
+pub struct Means {
+    /// The cluster.
+    pub client: Client,
+    /// Followed by whoever made this.
+    pub nodes: Arc<Nodes>,
+    /// What the administrator wants.
+    pub config: Arc<ArcSwap<Config>>,
+    /// Berth's own namespace.
+    pub own_namespace: String,
+    /// Written by whoever made this.
+    pub events: Arc<Recorder>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
 /// The gates of all Pods, and what opens them.
 pub struct Gates {
-    client: Client,
-    nodes: Arc<Nodes>,
-    config: Arc<ArcSwap<Config>>,
-    own_namespace: String,
-    events: Arc<Recorder>,
-    metrics: Arc<Metrics>,
+    means: Means,
     /// By uid.
     waiting: Mutex<HashMap<String, Waiting>>,
     news: Notify,
@@ -59,17 +71,9 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Gates under `config` in the cluster of `client`; `nodes` are followed and `events` written by the caller.
-    pub fn new(
-        client: Client,
-        nodes: Arc<Nodes>,
-        config: Arc<ArcSwap<Config>>,
-        own_namespace: String,
-        events: Arc<Recorder>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let (waiting, news, heard) = (Mutex::default(), Notify::new(), Arc::default());
-        Self { client, nodes, config, own_namespace, events, metrics, waiting, news, heard }
+    /// No gate is known yet.
+    pub fn new(means: Means) -> Self {
+        Self { means, waiting: Mutex::default(), news: Notify::new(), heard: Arc::default() }
     }
 
     /// Opens gates, for ever.
@@ -80,10 +84,10 @@ impl Gates {
     /// Whether gates can be opened: nodes and gated Pods are known, and the API server was heard of lately.
     pub fn able(&self) -> bool {
         let now = Instant::now();
-        let limit = self.config.load().place.max_stale;
+        let limit = self.means.config.load().place.max_stale;
         let recent = |heard: Instant| now.saturating_duration_since(heard) < limit;
         let pods = self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(recent);
-        pods && self.nodes.read(|index| index.is_some_and(|index| recent(index.heard().into())))
+        pods && self.means.nodes.read(|index| index.is_some_and(|index| recent(index.heard().into())))
     }
 
     /// Learns which Pods wait.
@@ -93,10 +97,10 @@ impl Gates {
             let mut heard = told.lock().unwrap_or_else(PoisonError::into_inner);
             *heard = heard.map(|_| Instant::now());
         };
-        let api = Api::<DynamicObject>::all_with(attentive(self.client.clone(), hear), &pods());
+        let api = Api::<DynamicObject>::all_with(attentive(self.means.client.clone(), hear), &pods());
         let config = WatchConfig::default().labels(GATED_LABEL);
         let mut listed = HashMap::new();
-        follow("pods", api, config, &self.metrics, |event| {
+        follow("pods", api, config, &self.means.metrics, |event| {
             let mut waiting = self.waiting();
             match event {
                 Event::Init => listed.clear(),
@@ -123,7 +127,7 @@ impl Gates {
 
     /// Looks again whenever a node or a Pod has changed.
     async fn open(&self) {
-        let mut changes = self.nodes.changes();
+        let mut changes = self.means.nodes.changes();
         loop {
             tokio::select! {
                 _changed = changes.changed() => (),
@@ -138,19 +142,19 @@ impl Gates {
 
     /// The Pods that can go, each with its patch; says of the others what they wait for.
     fn look(&self) -> Vec<Lift> {
-        let (now, config) = (Instant::now().into_std(), self.config.load());
+        let (now, config) = (Instant::now().into_std(), self.means.config.load());
         let mut waiting = self.waiting();
         let oldest = waiting.values().filter_map(|waiting| waiting.pod.created).min();
         let age =
             oldest.map(|created| Duration::try_from(Timestamp::now().duration_since(created)).unwrap_or_default());
-        self.metrics.controller.gated(waiting.len(), age.unwrap_or_default());
-        self.nodes.read(|index| {
+        self.means.metrics.controller.gated(waiting.len(), age.unwrap_or_default());
+        self.means.nodes.read(|index| {
             let Some(index) = index else { return Vec::new() };
-            let scene = Scene { config: &config, own_namespace: &self.own_namespace, index, now };
+            let scene = Scene { config: &config, own_namespace: &self.means.own_namespace, index, now };
             let due = waiting.values_mut().filter_map(|waiting| {
                 let lift = waiting.look(scene);
                 if let Some(news) = waiting.news(now) {
-                    self.events.say(&waiting.pod.who, Reason::WaitingForImage, &news);
+                    self.means.events.say(&waiting.pod.who, Reason::WaitingForImage, &news);
                 }
                 lift
             });
@@ -162,10 +166,13 @@ impl Gates {
     async fn lift(&self, lift: Lift) {
         let Lift { pod, patch, reason } = lift;
         let (namespace, name) = (&pod.who.namespace, &pod.who.name);
+        if !self.waiting().get(&pod.who.uid).is_some_and(|waiting| waiting.pod.is_same(&pod)) {
+            return; // another controller was first, or the Pod is another one since it was judged
+        }
         let outcome = match self.patch(&pod, &Patch::Json::<()>(patch.clone())).await {
             Ok(()) => {
                 info!(namespace, pod = name, %patch, "opened the gate");
-                self.events.say(&pod.who, Reason::GateLifted, &reason);
+                self.means.events.say(&pod.who, Reason::GateLifted, &reason);
                 outcome::Gate::Opened
             }
             Err(failure) if failure.is_gone() => outcome::Gate::Changed,
@@ -180,11 +187,15 @@ impl Gates {
                 if let Some(waiting) = waiting.get_mut(&pod.who.uid) {
                     waiting.refused(&pod, Instant::now().into_std());
                 }
-                self.metrics.controller.gate(if changed { outcome::Gate::Changed } else { outcome::Gate::Failed });
+                self.means.metrics.controller.gate(if changed {
+                    outcome::Gate::Changed
+                } else {
+                    outcome::Gate::Failed
+                });
                 return;
             }
         };
-        self.metrics.controller.gate(outcome);
+        self.means.metrics.controller.gate(outcome);
         self.waiting().remove(&pod.who.uid);
     }
 
@@ -202,7 +213,7 @@ impl Gates {
 
     async fn label_all(&self) -> Result<(), Failure> {
         let lost = |object: &DynamicObject| Gated::of(object).filter(|pod| !pod.labelled);
-        for pod in list(&self.client, ListParams::default().fields(NOT_YET_BOUND), lost).await? {
+        for pod in list(&self.means.client, ListParams::default().fields(NOT_YET_BOUND), lost).await? {
             let (namespace, name) = (&pod.who.namespace, &pod.who.name);
             match self.patch(&pod, &Patch::Merge(pod.label())).await {
                 Ok(()) => info!(namespace, pod = name, "the Pod is gated and had lost its label"),
@@ -214,7 +225,7 @@ impl Gates {
     }
 
     async fn patch(&self, pod: &Gated, patch: &Patch<impl Serialize + Debug>) -> Result<(), Failure> {
-        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &pod.who.namespace, &pods());
+        let api = Api::<DynamicObject>::namespaced_with(self.means.client.clone(), &pod.who.namespace, &pods());
         within(api.patch(&pod.who.name, &PatchParams::default(), patch)).await.map(drop)
     }
 
@@ -234,8 +245,8 @@ async fn list<T>(
     loop {
         let list = within(api.list(&page)).await?;
         taken.extend(list.items.iter().filter_map(&take));
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
+        match list.metadata.continue_.filter(|rest| !rest.is_empty()) {
+            Some(rest) => page = page.continue_token(&rest),
             None => return Ok(taken),
         }
     }

@@ -8,15 +8,14 @@ mod rounds;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use futures::future;
 use jiff::Timestamp;
 use kube::{
-    Api, Client,
+    Api,
     api::{DeleteParams, DynamicObject, Preconditions},
     runtime::watcher::{Config as WatchConfig, Event},
 };
@@ -34,21 +33,15 @@ use crate::{
     admission::{gated::Scene, place::PLACED_LABEL},
     call::within,
     config::{Config, OnMissing},
-    events::{Reason, Recorder},
+    events::Reason,
     follow::{attentive, follow},
-    gates::pods,
-    nodes::Nodes,
-    telemetry::{Metrics, outcome},
+    gates::{Means, pods},
+    telemetry::outcome,
 };
 
 /// The Pods that Berth placed and nobody has bound yet.
 pub struct Stuck {
-    client: Client,
-    nodes: Arc<Nodes>,
-    config: Arc<ArcSwap<Config>>,
-    own_namespace: String,
-    events: Arc<Recorder>,
-    metrics: Arc<Metrics>,
+    means: Means,
     state: Mutex<State>,
     news: Notify,
 }
@@ -61,16 +54,9 @@ struct State {
 }
 
 impl Stuck {
-    /// Looks after Pods under `config` in the cluster of `client`; `nodes` are followed and `events` written by the caller.
-    pub fn new(
-        client: Client,
-        nodes: Arc<Nodes>,
-        config: Arc<ArcSwap<Config>>,
-        own_namespace: String,
-        events: Arc<Recorder>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { client, nodes, config, own_namespace, events, metrics, state: Mutex::default(), news: Notify::new() }
+    /// No Pod is known yet.
+    pub fn new(means: Means) -> Self {
+        Self { means, state: Mutex::default(), news: Notify::new() }
     }
 
     /// Looks after them, for ever.
@@ -79,10 +65,10 @@ impl Stuck {
     }
 
     async fn watch(&self) {
-        let api = Api::<DynamicObject>::all_with(attentive(self.client.clone(), || ()), &pods());
+        let api = Api::<DynamicObject>::all_with(attentive(self.means.client.clone(), || ()), &pods());
         let config = WatchConfig::default().labels(PLACED_LABEL).fields(UNBOUND);
         let mut listed = HashMap::new();
-        follow("placed pods", api, config, &self.metrics, |event| {
+        follow("placed pods", api, config, &self.means.metrics, |event| {
             let mut state = self.state();
             match event {
                 Event::Init => listed.clear(),
@@ -105,7 +91,7 @@ impl Stuck {
 
     /// Looks again whenever a node or a Pod has changed, and as time passes.
     async fn help(&self) {
-        let mut changes = self.nodes.changes();
+        let mut changes = self.means.nodes.changes();
         loop {
             tokio::select! {
                 _changed = changes.changed() => (),
@@ -120,7 +106,7 @@ impl Stuck {
 
     /// Says of Pods that they are stuck; the few that are to be deleted now.
     fn look(&self) -> Vec<Placed> {
-        let config = self.config.load();
+        let config = self.means.config.load();
         // By the same rules as if they were gated, whatever happens to new ones that nobody can run.
         let mut rules = Config::clone(&config);
         rules.place.on_missing = OnMissing::Wait;
@@ -128,22 +114,22 @@ impl Stuck {
         let mut state = self.state();
         let State { placed, rounds } = &mut *state;
         rounds.forget(wall);
-        self.nodes.read(|index| {
+        self.means.nodes.read(|index| {
             let Some(index) = index else { return Vec::new() };
-            let scene = Scene { config: &rules, own_namespace: &self.own_namespace, index, now };
+            let scene = Scene { config: &rules, own_namespace: &self.means.own_namespace, index, now };
             let stuck = placed.values_mut().filter_map(|pod| {
                 let outlook = pod.is_overdue(config.place.stuck_after, now, wall).then(|| pod.outlook(scene)).flatten();
                 outlook.map(|outlook| (pod, outlook))
             });
             let stuck: Vec<_> = stuck.collect();
-            self.metrics.controller.stuck(stuck.len());
+            self.means.metrics.controller.stuck(stuck.len());
             let mut doomed = Vec::new();
             for (pod, outlook) in stuck {
                 let remedy = pod.remedy(&outlook, config.place.stuck, rounds);
                 let note = format!("{}: {}", pod.words(&outlook), remedy.advice());
                 if pod.is_news(&note) {
-                    self.metrics.controller.stuck_pod(outcome::Stuck::Noted);
-                    self.events.say(&pod.who, Reason::StuckOnImage, &note);
+                    self.means.metrics.controller.stuck_pod(outcome::Stuck::Noted);
+                    self.means.events.say(&pod.who, Reason::StuckOnImage, &note);
                 }
                 if remedy == Remedy::Delete && doomed.len() < DELETED_AT_ONCE && pod.is_due(now) {
                     doomed.push(pod.clone());
@@ -156,13 +142,13 @@ impl Stuck {
     /// Deletes one, if it is still the Pod that was seen and so was never bound.
     async fn delete(&self, pod: Placed) {
         let (namespace, name) = (&pod.who.namespace, &pod.who.name);
-        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &pods());
+        let api = Api::<DynamicObject>::namespaced_with(self.means.client.clone(), namespace, &pods());
         let seen = Preconditions { uid: Some(pod.who.uid.clone()), resource_version: Some(pod.version.clone()) };
         let deletion = DeleteParams { preconditions: Some(seen), ..DeleteParams::default() };
         match within(api.delete(name, &deletion)).await {
             Ok(_) => {
                 info!(namespace, pod = name, "deleted a Pod that was stuck: its owner makes it again");
-                self.metrics.controller.stuck_pod(outcome::Stuck::Deleted);
+                self.means.metrics.controller.stuck_pod(outcome::Stuck::Deleted);
                 let mut state = self.state();
                 state.rounds.record(&pod, Timestamp::now());
                 state.placed.remove(&pod.who.uid);
@@ -171,10 +157,10 @@ impl Stuck {
             Err(failure) => {
                 if failure.is_forbidden() {
                     let note = "it is stuck and may not be deleted: bind the ClusterRole berth-delete-stuck to berth-controller";
-                    self.events.say(&pod.who, Reason::StuckOnImage, note);
+                    self.means.events.say(&pod.who, Reason::StuckOnImage, note);
                 }
                 warn!(namespace, pod = name, %failure, "a stuck Pod could not be deleted, and will be tried again");
-                self.metrics.controller.stuck_pod(outcome::Stuck::Failed);
+                self.means.metrics.controller.stuck_pod(outcome::Stuck::Failed);
                 if let Some(pod) = self.state().placed.get_mut(&pod.who.uid) {
                     pod.pause_until(Instant::now().into_std() + PAUSE_AFTER_FAILURE);
                 }

@@ -77,17 +77,16 @@ pub fn unplaced(pod: &mut Value) -> Option<Requirement> {
 
 /// The last requirement on the hostname in `term`, and its place.
 fn last(term: &Term<'_>) -> Option<(usize, Requirement)> {
-    let hostnames = term.expressions().iter().enumerate().rev().filter(|(_, expression)| expression.key == HOSTNAME);
-    hostnames
-        .filter_map(|(place, expression)| {
-            let values = expression.values().iter().map(|value| value.clone().into_owned()).collect();
-            match expression.operator {
-                Operator::In => Some((place, Requirement::In(values))),
-                Operator::NotIn => Some((place, Requirement::NotIn(values))),
-                _ => None,
-            }
-        })
-        .next()
+    let mut hostnames =
+        term.expressions().iter().enumerate().rev().filter(|(_, expression)| expression.key == HOSTNAME);
+    hostnames.find_map(|(place, expression)| {
+        let values = expression.values().iter().map(|value| value.clone().into_owned()).collect();
+        match expression.operator {
+            Operator::In => Some((place, Requirement::In(values))),
+            Operator::NotIn => Some((place, Requirement::NotIn(values))),
+            _ => None,
+        }
+    })
 }
 
 fn is_nothing(part: Option<&Value>) -> bool {

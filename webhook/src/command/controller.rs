@@ -20,7 +20,7 @@ use crate::{
     attention,
     config::Config,
     events::Recorder,
-    gates::{Gates, all::open_all},
+    gates::{Gates, Means, all::open_all},
     nodes::{Nodes, heartbeat},
     server::{self, drain::Pauses, status},
     stuck::Stuck,
@@ -51,15 +51,16 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
     let mut source = Source::new(args.config);
     let config = Arc::new(ArcSwap::from_pointee(source.load().map_err(Failure::Usage)?));
-    let controller = Controller::new(cluster::client().await?, config.clone());
-    let (gates, metrics) = (controller.gates.clone(), controller.metrics.clone());
-    let missing = move || if gates.able() { Vec::new() } else { vec!["waiting for news of nodes and gated Pods"] };
+    let means = means(cluster::client().await?, config.clone());
+    let (gates, metrics) = (Arc::new(Gates::new(means.clone())), means.metrics.clone());
+    let able = gates.clone();
+    let missing = move || if able.able() { Vec::new() } else { vec!["waiting for news of nodes and gated Pods"] };
     let routes = status::routes(missing, metrics.clone());
     let status = webhook::bind("status", args.status_listen, routes, server::STATUS_CONNECTIONS, None).await?;
 
     let mut endless = JoinSet::new();
     endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
-    controller.follow(&mut endless);
+    follow(means, gates, &mut endless);
     endless.spawn(async move {
         let replace = |new| {
             config.store(Arc::new(new));
@@ -75,39 +76,30 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     }
 }
 
-/// What the controller does, over one cluster.
-struct Controller {
-    client: Client,
-    nodes: Arc<Nodes>,
-    events: Arc<Recorder>,
-    gates: Arc<Gates>,
-    stuck: Stuck,
-    metrics: Arc<Metrics>,
+/// What the controller works with in the cluster of `client`.
+fn means(client: Client, config: Arc<ArcSwap<Config>>) -> Means {
+    let metrics = Arc::new(Metrics::new(&config.load()));
+    Means {
+        nodes: Arc::new(Nodes::new(config.load().place.list_limit)),
+        config,
+        own_namespace: cluster::own_namespace(),
+        events: Arc::new(Recorder::new(client.clone(), &holder(), metrics.clone())),
+        client,
+        metrics,
+    }
 }
 
-impl Controller {
-    fn new(client: Client, config: Arc<ArcSwap<Config>>) -> Self {
-        let metrics = Arc::new(Metrics::new(&config.load()));
-        let nodes = Arc::new(Nodes::new(config.load().place.list_limit));
-        let events = Arc::new(Recorder::new(client.clone(), &holder(), metrics.clone()));
-        let own = cluster::own_namespace;
-        let (client_, nodes_, config_) = (client.clone(), nodes.clone(), config.clone());
-        let gates = Gates::new(client_, nodes_, config_, own(), events.clone(), metrics.clone());
-        let stuck = Stuck::new(client.clone(), nodes.clone(), config, own(), events.clone(), metrics.clone());
-        Self { client, nodes, events, gates: Arc::new(gates), stuck, metrics }
-    }
-
-    /// Starts everything that never ends.
-    fn follow(self, tasks: &mut JoinSet<()>) {
-        let Self { client, nodes, events, gates, stuck, metrics } = self;
-        tasks.spawn(nodes.follow(client.clone(), metrics.clone()));
-        tasks.spawn(attention::follow(client.clone(), events.clone(), metrics));
-        tasks.spawn(async move { events.run().await });
-        tasks.spawn(async move { stuck.run().await });
-        let able = gates.clone();
-        tasks.spawn(heartbeat::renew(client, cluster::own_namespace(), holder(), move || able.able()));
-        tasks.spawn(async move { gates.run().await });
-    }
+/// Starts everything that never ends.
+fn follow(means: Means, gates: Arc<Gates>, tasks: &mut JoinSet<()>) {
+    let stuck = Stuck::new(means.clone());
+    let Means { client, nodes, own_namespace, events, metrics, .. } = means;
+    tasks.spawn(nodes.follow(client.clone(), metrics.clone()));
+    tasks.spawn(attention::follow(client.clone(), events.clone(), metrics));
+    tasks.spawn(async move { events.run().await });
+    tasks.spawn(async move { stuck.run().await });
+    let able = gates.clone();
+    tasks.spawn(heartbeat::renew(client, own_namespace, holder(), move || able.able()));
+    tasks.spawn(async move { gates.run().await });
 }
 
 /// Opens all gates, and says which.
@@ -121,15 +113,16 @@ async fn lift_all() -> Result<Outcome, Failure> {
     }
     let failed = opened.iter().filter(|one| one.failure.is_some()).count();
     let open = opened.len() - failed;
-    lines.push_str(&match open {
-        0 => "no gate was opened\n".to_owned(),
-        1 => "1 gate was opened\n".to_owned(),
-        _ => format!("{open} gates were opened\n"),
-    });
+    match open {
+        0 => lines.push_str("no gate was opened\n"),
+        1 => lines.push_str("1 gate was opened\n"),
+        _ => lines.extend([&open.to_string(), " gates were opened\n"]),
+    }
     // A closed standard output leaves nobody to tell.
     let _unheard = io::stdout().write_all(lines.as_bytes());
     if failed > 0 {
-        return Err(Failure::Unavailable(anyhow!("{failed} gates are still closed: run it again")));
+        let what = if failed == 1 { "1 gate is".to_owned() } else { format!("{failed} gates are") };
+        return Err(Failure::Unavailable(anyhow!("{what} still closed: mend what stands above, and run it again")));
     }
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! Whom people look at: the Deployment behind a Pod's ReplicaSet, the CronJob behind its Job.
+//! Whom people look at: the Deployment behind a Pod's `ReplicaSet`, the `CronJob` behind its Job.
 
 use std::time::Duration;
 

@@ -37,9 +37,9 @@ pub(super) fn about(saying: &Saying, owner: ObjectReference) -> (String, Told) {
 
 impl Series {
     /// Counts one more.
-    pub(super) fn count(&mut self, name: String, told: Told) {
+    pub(super) fn count(&mut self, name: &str, told: Told) {
         // The namespace is part of it: names are unique in theirs only.
-        let key = [told.about.namespace.as_deref().unwrap_or_default(), &name].join("/");
+        let key = [told.about.namespace.as_deref().unwrap_or_default(), name].join("/");
         match self.waiting.get_mut(&key) {
             Some(waiting) => waiting.pods = waiting.pods.saturating_add(told.pods),
             None => drop(self.waiting.insert(key, told)),
@@ -80,7 +80,7 @@ mod tests {
             let pod = PodRef { namespace: "shop".into(), name: "p".into(), uid: number.to_string(), owner: None };
             let saying = Saying { pod, reason: Reason::WaitingForImage, note: "waits".into(), failed: 0 };
             let (name, told) = about(&saying, owner.clone());
-            series.count(name, told);
+            series.count(&name, told);
             written.extend(series.due(start + Duration::from_millis(20 * number)));
         }
         written.extend(series.due(start + Duration::from_secs(60)));

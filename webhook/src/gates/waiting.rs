@@ -1,6 +1,9 @@
 //! One Pod that waits: what becomes of it now, and what is to be said of it.
 
-use std::time::{Duration, Instant};
+use std::{
+    slice,
+    time::{Duration, Instant},
+};
 
 use super::lift::{Gated, reason};
 use crate::admission::{
@@ -55,7 +58,7 @@ impl Waiting {
         };
         let lift = placement.map(|placement| {
             let reason = reason(&placement);
-            let notes = [&[reason.clone()], placement.notes.as_slice()].concat();
+            let notes = [slice::from_ref(&reason), &placement.notes].concat();
             let patch = self.pod.lift(&pod, &placement, &notes);
             Lift { pod: self.pod.clone(), patch, reason: sentence(&notes) }
         });
