@@ -2,17 +2,19 @@
 //!
 //! One review flows top-down: accept TLS ([`server`]) → decode → select → pin → mirror → place → patch → respond
 //! ([`admission`], a file a step). Rules are pure functions from data to data; waiting happens in [`registry`]
-//! and in the watches of [`nodes`]. [`gates`] is the other half: what the controller does for Pods that wait.
+//! and in the watches of [`nodes`]. The other half is what the controller does for Pods after their review: [`stuck`],
+//! [`gates`] and [`attention`] say in [`events`] what people should know, and repair what late facts made wrong.
 
 pub mod command;
 pub mod config;
 pub mod server;
 
+pub mod stuck;
+
 pub mod gates;
 
 pub mod attention;
 pub mod events;
-pub mod stuck;
 
 pub mod admission;
 mod call;
