@@ -38,12 +38,14 @@ pub struct Options<'a> {
     pub without_cluster: bool,
     /// A file with the certificate authorities of its machine, in place of this one's.
     pub authorities: Option<&'a Path>,
+    /// The proxy by which it reaches what is served by https.
+    pub proxy: Option<&'a str>,
 }
 
 impl<'a> Options<'a> {
     /// The webhook of all namespaces that opted in, at loopback.
     pub fn new(configuration: &'a str) -> Self {
-        Self { configuration, host: "127.0.0.1", only: None, without_cluster: false, authorities: None }
+        Self { configuration, host: "127.0.0.1", only: None, without_cluster: false, authorities: None, proxy: None }
     }
 }
 
@@ -68,6 +70,7 @@ impl Webhook {
         command.arg("--tls-key").arg(folder.write("tls.key", leaf.key_pem)?);
         command.args(options.without_cluster.then_some("--without-cluster"));
         command.envs(options.authorities.map(|file| ("SSL_CERT_FILE", file)));
+        command.envs(options.proxy.map(|proxy| ("HTTPS_PROXY", proxy)));
         let process = Process::spawn("webhook", &command, folder.path())?;
         let mut webhook = Self { process, status: format!("http://{}", address(status)), folder };
         webhook.ready().await?;

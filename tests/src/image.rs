@@ -23,6 +23,12 @@ impl Image {
         Ok(Self::new(vec![program().await?, own], &["/app"]))
     }
 
+    /// The same, and larger by so many bytes.
+    pub async fn larger(build: &str, bytes: usize) -> anyhow::Result<Self> {
+        let own = tar(&[("build", build.as_bytes(), 0o644), ("ballast", &vec![0; bytes], 0o644)]);
+        Ok(Self::new(vec![program().await?, Arc::new(own)], &["/app"]))
+    }
+
     /// The image of the first process of every Pod.
     pub(crate) async fn pause() -> anyhow::Result<Self> {
         Ok(Self::new(vec![program().await?], &["/app", "pause"]))

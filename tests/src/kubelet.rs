@@ -2,6 +2,7 @@
 //! run there, have addresses and logs, reach each other, Services and the API server, and nothing else in the world.
 
 mod configuration;
+mod enter;
 mod images;
 mod programs;
 

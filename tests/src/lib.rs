@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod provider;
 pub mod registry;
 pub mod token_server;
+pub mod tunnel;
 
 pub mod enclave;
 

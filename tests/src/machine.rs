@@ -75,6 +75,11 @@ impl Machine {
         tokio::task::spawn_blocking(run).await?
     }
 
+    /// The id of its first process, as it is seen from here.
+    pub(crate) fn id(&self) -> u32 {
+        self.init.id()
+    }
+
     /// Its network namespace.
     fn network(&self) -> anyhow::Result<File> {
         Ok(File::open(format!("/proc/{}/ns/net", self.init.id()))?)

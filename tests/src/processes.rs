@@ -19,7 +19,7 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-pub use self::folder::Folder;
+pub use self::folder::{Folder, keep_all};
 pub(crate) use self::guard::Guard;
 use crate::machine::Machine;
 

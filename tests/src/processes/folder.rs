@@ -67,8 +67,9 @@ fn keep_when_a_test_fails(path: &Path, guard: &Arc<Mutex<Guard>>) {
     locked(&FOLDERS).push((path.to_owned(), Arc::downgrade(guard)));
 }
 
-#[expect(clippy::print_stderr, reason = "shown beside the panic's message")]
-fn keep_all() {
+/// Keeps the folders of all that runs now, and names them on standard error. A panic does it by itself.
+#[expect(clippy::print_stderr, reason = "shown beside the message of what failed")]
+pub fn keep_all() {
     for (path, guard) in locked(&FOLDERS).drain(..) {
         if let Some(guard) = guard.upgrade() {
             locked(&guard).dismiss();

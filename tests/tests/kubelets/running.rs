@@ -2,6 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -80,6 +81,10 @@ async fn imported(nodes: &Kubelets) -> anyhow::Result<()> {
     let kinds = b.listed(cluster).await?.into_iter().find(|names| names.iter().any(|name| name.contains("other:dev")));
     let kinds = kinds.context("it is listed")?;
     ensure!(kinds.len() == 2 && kinds[0].starts_with("docker.io/library/import-"), "kind's way gives {kinds:?}");
+    let entered =
+        Command::new(nodes.enter()?).args(["node-b", "ctr", "-n", "k8s.io", "images", "ls", "-q"]).output()?;
+    let held = String::from_utf8_lossy(&entered.stdout).into_owned();
+    ensure!(held.contains("docker.io/library/other:dev"), "{held} {}", String::from_utf8_lossy(&entered.stderr));
     a.import(&image, &["gone:dev"]).await?;
     a.remove_image("docker.io/library/gone:dev").await?;
     ensure!(!a.held().await?.iter().any(|name| name.contains("gone")), "{:?}", a.held().await?);
