@@ -93,7 +93,11 @@ impl Table {
     fn line(&self, cell: impl Fn(Column) -> String, paint: impl Fn(Column) -> Option<&'static str>) -> String {
         let mut line = String::new();
         for (column, width) in &self.columns {
-            let text = cut(&cell(*column), *width);
+            // Rows that come later may be wider: a program wants them whole.
+            let text = match self.look {
+                Look::Pipe => cell(*column),
+                Look::Terminal { .. } => cut(&cell(*column), *width),
+            };
             let padding = " ".repeat(width.saturating_sub(text.chars().count()) + GAP.len());
             match paint(*column) {
                 Some(colour) => line.extend([colour, &text, PLAIN, &padding]),
