@@ -13,6 +13,7 @@ mod providers;
 mod registries;
 mod rules;
 mod section;
+mod selector;
 mod value;
 mod yaml;
 
@@ -28,10 +29,11 @@ use load::Profile;
 pub use load::{ConfigError, Finding, Warning, load, parse};
 pub use mirror::{Fallback, Mirror, Resolve, Rule};
 pub use pin::{OnFailure, Pin, Repin};
-pub use place::{OnMissing, Place, PullPolicyChange, Strategy, Stuck};
+pub use place::{Newest, OnMissing, Place, Provided, PullPolicyChange, Strategy, Stuck};
 pub use providers::{Provider, ProviderVersion, go_duration, load_providers};
 pub use registries::Registry;
 use section::{Findings, Section};
+pub use selector::{LabelOperator, LabelRequirement, Selector};
 pub(crate) use value::parse_duration;
 use yaml::Value;
 

@@ -67,8 +67,11 @@ fn every_key_is_explained() {
             keys.extend(known_keys(&body).into_iter().map(|key| format!("{prefix}.{key}")));
         }
     }
-    keys.remove("mirror.rules");
-    keys.extend(known_keys("mirror: {rules: [{x: 1}]}").into_iter().map(|key| format!("mirror.rules[].{key}")));
+    for (section, list) in [("mirror", "rules"), ("place", "provided")] {
+        keys.remove(&format!("{section}.{list}"));
+        let inner = known_keys(&format!("{section}: {{{list}: [{{x: 1}}]}}"));
+        keys.extend(inner.into_iter().map(|key| format!("{section}.{list}[].{key}")));
+    }
     let explained =
         text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ")).map(|(key, _)| key.to_owned());
     let explained: BTreeSet<_> =

@@ -1,6 +1,7 @@
 //! Which nodes a Pod can use, as the scheduler would judge, as far as Berth knows.
 
 mod affinity;
+mod meets;
 mod requests;
 mod tolerations;
 
@@ -8,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde_json::value::RawValue;
 
-pub use affinity::{Affinity, Expression, NodeAffinity, Operator, Term};
+pub use affinity::{Affinity, Expression, HOSTNAME, NodeAffinity, Operator, Term};
 
 use self::{requests::Requests, tolerations::Toleration};
 use super::decode::{Pod, Spec};

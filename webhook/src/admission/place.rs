@@ -8,7 +8,9 @@ mod cut;
 mod inventory;
 mod load_hint;
 mod missing;
+mod newest;
 mod prefer;
+mod provided;
 mod reach;
 mod require;
 mod standing;
@@ -18,14 +20,19 @@ use std::{borrow::Cow, time::Instant};
 use serde::Deserialize;
 
 pub use self::standing::Standing;
-use self::{bound::Bound, inventory::Inventory, reach::Reach};
+use self::{bound::Bound, cut::Alternatives, inventory::Inventory, reach::Reach};
 use super::{
     decode::Pod,
-    fits::{Needs, Operator, Term},
+    fits::{HOSTNAME, Needs, Operator, Term},
     note::Note,
     select::PullPolicy,
 };
-use crate::{config, image::Reference, nodes::Index, telemetry::outcome};
+use crate::{
+    config::{self, Newest, Selector},
+    image::Reference,
+    nodes::Index,
+    telemetry::outcome,
+};
 
 /// An image that decides where its Pod can run.
 #[derive(Clone, Debug)]
@@ -57,8 +64,12 @@ pub struct Circumstances {
 pub struct Placement {
     /// One requirement on `kubernetes.io/hostname` to append to every term.
     pub required: Option<Requirement>,
+    /// Instead of `required`, or where that stands another way to be scheduled: labels of the nodes, one set or another.
+    pub provided: Vec<Selector>,
     /// Hostname labels to prefer, by one preferred term.
     pub preferred: Vec<String>,
+    /// Labels to prefer, by a preferred term for each set.
+    pub preferred_labels: Vec<Selector>,
     /// Add the scheduling gate; where it is there already, wait on.
     pub gate: bool,
     /// Refuse the Pod, for this reason.
@@ -84,8 +95,8 @@ impl Placement {
         match self {
             Self { deny: Some(_), .. } => Some(outcome::Place::Denied),
             Self { gate: true, .. } => Some(outcome::Place::Gated),
-            Self { required: Some(_), .. } => Some(outcome::Place::Required),
-            Self { preferred, .. } if !preferred.is_empty() => Some(outcome::Place::Preferred),
+            _ if self.requires() => Some(outcome::Place::Required),
+            _ if self.prefers() => Some(outcome::Place::Preferred),
             Self { notes, .. } if !notes.is_empty() => Some(outcome::Place::Noted),
             Self { .. } => None,
         }
@@ -96,9 +107,19 @@ impl Placement {
         Self { notes: vec![note], ..Self::default() }
     }
 
+    /// Whether the Pod is held to some nodes.
+    pub fn requires(&self) -> bool {
+        self.required.is_some() || !self.provided.is_empty()
+    }
+
+    /// Whether some nodes are preferred.
+    pub fn prefers(&self) -> bool {
+        !self.preferred.is_empty() || !self.preferred_labels.is_empty()
+    }
+
     /// Whether the Pod stays as it is.
     pub fn changes_nothing(&self) -> bool {
-        self.required.is_none() && self.preferred.is_empty() && !self.gate && self.deny.is_none()
+        !self.requires() && !self.prefers() && !self.gate && self.deny.is_none()
     }
 }
 
@@ -141,21 +162,24 @@ pub fn place(
         return Placement::noted(Note::attention("the nodes it needs cannot be read: it was not placed"));
     };
     if let Some(bound) = Bound::of(pod, needs.affinity()) {
-        return bound.place(index, &required, now);
+        return bound.place(index, &required, config, now);
     }
     let blindness = blindness(index, config, now);
     if required.is_empty() || blindness.is_some() {
-        let mut placement = prefer::only(&Inventory::of(index, &wanted.iter().collect::<Vec<_>>(), now), &needs);
+        let all = Inventory::of(index, &wanted.iter().collect::<Vec<_>>(), config, now);
+        let mut placement = prefer::only(&all, &needs, if blindness.is_some() { Newest::Off } else { config.newest });
         placement.notes.extend(required.first().zip(blindness).map(|(first, cause)| blind(first, cause)));
         return placement;
     }
-    let inventory = Inventory::of(index, &required, now);
-    let reach = Reach::of(&inventory, &needs, config.strategy);
+    let inventory = Inventory::of(index, &required, config, now);
+    let mut reach = Reach::of(&inventory, &needs, config.strategy);
     if reach.is_nobody() {
         return missing::place(pod, &inventory, &needs, config.on_missing, circumstances);
     }
-    let (mut placement, confined) = require::place(&reach);
-    prefer::add(&mut placement, confined, &reach, &optional);
+    let doubt = newest::narrow(&mut reach, config.newest);
+    let (mut placement, confined) = require::place(&reach, Alternatives::of(pod, &needs));
+    placement.notes.extend(doubt.filter(|_| !reach.is_settled()));
+    prefer::add(&mut placement, confined, &reach, &Inventory::of(index, &optional, config, now));
     placement
 }
 
@@ -193,8 +217,6 @@ fn blind(first: &Wanted, cause: &str) -> Note {
 
 const NO_NODE: &str = "no node is known";
 const NO_NEWS: &str = "there is no recent news of the nodes";
-/// The label that requirements are on. A node can lack it, and its value can differ from the node's name.
-pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// The scheduling gate of a Pod whose image no node has.
 pub const GATE: &str = "berth.dev/image-on-node";
 /// The label of gated Pods, by which the controller watches.

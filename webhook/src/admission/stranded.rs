@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     decode::Pod,
-    fits::{Affinity, Fit, Needs, Operator, Term},
+    fits::{Affinity, Fit, HOSTNAME, Needs, Operator, Term},
     gated::{Fate, Scene, fate, wanted_by},
-    place::{GATE, HOSTNAME, Requirement, WAITS},
+    place::{GATE, Requirement, WAITS},
 };
 use crate::nodes::NodeView;
 

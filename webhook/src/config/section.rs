@@ -193,6 +193,27 @@ impl<'n, 'f> Section<'n, 'f> {
         values
     }
 
+    /// The entries of the mapping at `key`, whose names are not known beforehand, without the wrong ones.
+    pub(super) fn pairs<K, V>(
+        &mut self,
+        key: &'static str,
+        name: impl Fn(&str) -> Result<K, String>,
+        value: impl Fn(&Value) -> Result<V, String>,
+    ) -> Vec<(K, V)> {
+        let inner = self.section(key);
+        let mut pairs = Vec::with_capacity(inner.entries.len());
+        for (written, node) in inner.entries {
+            match name(&written.name).and_then(|name| Ok((name, value(&node.value)?))) {
+                Ok(pair) => pairs.push(pair),
+                Err(text) => {
+                    let place = Place { line: written.line, key: inner.path_of(&written.name) };
+                    inner.findings.errors.push(place.finding(text));
+                }
+            }
+        }
+        pairs
+    }
+
     /// The file that `key` names.
     pub(super) fn file(&mut self, key: &'static str, content: Content) -> Option<PathBuf> {
         let path = self.value(key, value::path)?;

@@ -60,13 +60,17 @@ fn the_default_is_the_production_profile() {
 }
 
 #[test]
-fn the_dev_profile_sets_three_keys_and_the_file_wins() {
+fn the_dev_profile_sets_defaults_and_the_file_wins() {
     let dev = good("profile: dev\n");
     assert_eq!(texts(&dev.pin.tags), ["*"]);
     assert_eq!((dev.place.infer_local, dev.place.pull_policy), (true, PullPolicyChange::IfNotPresent));
-    let own = good("profile: dev\npin: {tags: [1.20, stable]}\nplace: {inferLocal: false, pullPolicy: keep}\n");
+    assert_eq!((dev.place.newest, good("").place.newest), (Newest::Require, Newest::Off));
+    let own = good(
+        "profile: dev\npin: {tags: [1.20, stable]}\nplace: {inferLocal: false, newest: \"off\", pullPolicy: keep}\n",
+    );
     assert_eq!(texts(&own.pin.tags), ["1.20", "stable"]);
     assert_eq!((own.place.infer_local, own.place.pull_policy), (false, PullPolicyChange::Keep));
+    assert_eq!(own.place.newest, Newest::Off);
 }
 
 #[test]
@@ -427,4 +431,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn providers_are_read_to_the_letter_and_their_mistakes_named() {
+    let config = good(
+        "place:\n  provided:\n    - images: [registry.k8s.io/*]\n      nodes: {matchLabels: {pool: baked, ready: true}}\n    \
+         - images: [a]\n      nodes: {matchExpressions: [{key: example.com/gpu, operator: NotIn, values: [a, '']}, {key: x, operator: Exists}]}\n",
+    );
+    let nodes: Vec<_> = config.place.provided.iter().map(|provided| provided.nodes.to_string()).collect();
+    assert_eq!(nodes, ["pool=baked,ready=true", "example.com/gpu notin (a,),x"]);
+    bad(
+        "place:\n  provided:\n    - nodes: {}\n    - images: [a]\n      nodes: {matchLabels: {'a b': x, pool: 'b c'}, x: 1}\n    \
+         - images: []\n      nodes: {matchExpressions: [{key: a, operator: In}, {key: b, operator: Exists, values: [c]}, {operator: Has}]}\n",
+        "c.yaml:5: place.provided[0].images: it is missing; write `images: [registry.k8s.io/*]`\n\
+         c.yaml:5: place.provided[0].nodes: it says nothing of the nodes; write `{matchLabels: {pool: baked}}`\n\
+         c.yaml:7: place.provided[1].nodes.matchLabels.a b: `a b` is not the name of a label\n\
+         c.yaml:7: place.provided[1].nodes.matchLabels.pool: `b c` is not the value of a label\n\
+         c.yaml:7: place.provided[1].nodes.x: there is no such key; here can stand `matchLabels`, `matchExpressions`\n\
+         c.yaml:7: place.provided[1].nodes: it says nothing of the nodes; write `{matchLabels: {pool: baked}}`\n\
+         c.yaml:9: place.provided[2].nodes.matchExpressions[0].values: it must name at least one value; write `values: [baked]`\n\
+         c.yaml:9: place.provided[2].nodes.matchExpressions[1].values: with `Exists` and `DoesNotExist` there are no values; leave it out\n\
+         c.yaml:9: place.provided[2].nodes.matchExpressions[2].key: it is missing; write `key: pool`\n\
+         c.yaml:9: place.provided[2].nodes.matchExpressions[2].operator: `Has` is not one of `In`, `NotIn`, `Exists`, `DoesNotExist`",
+    );
 }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::config::{LabelOperator, LabelRequirement, Selector};
+
 /// `spec.affinity`. Every level may be missing or `null`, which is the same.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +95,17 @@ pub enum Operator {
     Other,
 }
 
+impl From<LabelOperator> for Operator {
+    fn from(operator: LabelOperator) -> Self {
+        match operator {
+            LabelOperator::In => Self::In,
+            LabelOperator::NotIn => Self::NotIn,
+            LabelOperator::Exists => Self::Exists,
+            LabelOperator::DoesNotExist => Self::DoesNotExist,
+        }
+    }
+}
+
 impl<'a> Affinity<'a> {
     /// Reads `spec.affinity`; none where it is missing or `null`.
     pub fn parse(raw: Option<&'a RawValue>) -> serde_json::Result<Option<Self>> {
@@ -107,8 +120,14 @@ impl<'a> Affinity<'a> {
     /// Whether a preferred term names just these values of the label `key`.
     pub fn prefers(&self, key: &str, values: &[String]) -> bool {
         let preferred = self.node_affinity.as_ref().and_then(|affinity| affinity.preferred.as_deref());
-        let named = preferred.unwrap_or_default().iter().filter_map(|term| term.preference.allowed(key));
+        let named = preferred.unwrap_or_default().iter().flat_map(|term| term.preference.allowed(key));
         named.into_iter().any(|named| named.iter().map(AsRef::as_ref).eq(values.iter()))
+    }
+
+    /// Whether a preferred term asks for all that `selector` does.
+    pub fn prefers_labels(&self, selector: &Selector) -> bool {
+        let preferred = self.node_affinity.as_ref().and_then(|affinity| affinity.preferred.as_deref());
+        preferred.unwrap_or_default().iter().any(|term| term.preference.demands(selector))
     }
 
     /// The one node that the Pod is bound to by a required `metadata.name`, as the `DaemonSet` controller writes it.
@@ -147,11 +166,22 @@ impl<'a> Term<'a> {
         self.expressions().is_empty() && self.fields().is_empty()
     }
 
-    /// The values of the first `In` on the label `key`: no others can match.
-    pub fn allowed(&self, key: &str) -> Option<&[Cow<'a, str>]> {
-        let mut lists = self.expressions().iter().filter(|expression| expression.operator == Operator::In);
-        let list = lists.find(|expression| expression.key == key)?;
-        list.values.as_deref().filter(|values| !values.is_empty())
+    /// The values of each `In` on the label `key`: no others can match.
+    pub fn allowed(&self, key: &str) -> impl Iterator<Item = &[Cow<'a, str>]> {
+        let lists = self.expressions().iter().filter(move |one| one.operator == Operator::In && one.key == key);
+        lists.filter_map(|list| list.values.as_deref()).filter(|values| !values.is_empty())
+    }
+
+    /// Whether the term asks for all that `selector` does.
+    pub fn demands(&self, selector: &Selector) -> bool {
+        let same = |expression: &Expression<'_>, requirement: &LabelRequirement| {
+            let values = expression.values().iter().map(AsRef::as_ref);
+            expression.key == requirement.key
+                && Operator::from(requirement.operator) == expression.operator
+                && values.eq(requirement.values.iter())
+        };
+        let stands = |requirement| self.expressions().iter().any(|expression| same(expression, requirement));
+        selector.requirements.iter().all(stands)
     }
 
     /// Whether a node with this name and these labels matches.
@@ -169,7 +199,7 @@ impl Expression<'_> {
         self.values.as_deref().unwrap_or_default()
     }
 
-    fn matches(&self, label: Option<&str>) -> bool {
+    pub(super) fn matches(&self, label: Option<&str>) -> bool {
         let has = |label: &str| self.values().iter().any(|value| value == label);
         let integers = || Some((label?.parse::<i64>().ok()?, self.integer()?));
         match self.operator {
@@ -199,6 +229,8 @@ impl Expression<'_> {
     }
 }
 
+/// The label by which affinity names nodes. A node can lack it, and its value can differ from the node's name.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// The only field that `matchFields` knows.
 const NAME_FIELD: &str = "metadata.name";
 

@@ -4,10 +4,13 @@ use json_patch::{AddOperation, PatchOperation};
 use jsonptr::{Pointer, PointerBuf};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::admission::{
-    decode::Pod,
-    fits::{Affinity, NodeAffinity},
-    place::{GATE, GATED_LABEL, HOSTNAME, PLACED_LABEL, Placement, Requirement, is_gated},
+use crate::{
+    admission::{
+        decode::Pod,
+        fits::{Affinity, HOSTNAME, NodeAffinity, Term},
+        place::{GATE, GATED_LABEL, PLACED_LABEL, Placement, Requirement, is_gated},
+    },
+    config::{LabelRequirement, Selector},
 };
 
 /// The operations that give `pod` the affinity and the gate of `placement`. They apply to a Pod that was just created and
@@ -16,9 +19,9 @@ use crate::admission::{
 /// An affinity that cannot be read is left alone.
 pub fn operations(pod: &Pod<'_>, placement: &Placement) -> Vec<PatchOperation> {
     let mut operations = Vec::new();
-    let has_affinity = placement.required.is_some() || !placement.preferred.is_empty();
+    let has_affinity = placement.requires() || placement.prefers();
     if let Some(affinity) = Affinity::parse(pod.spec.affinity).ok().filter(|_| has_affinity) {
-        operations = merge(affinity.as_ref(), placement);
+        operations = merge(pod, affinity.as_ref(), placement);
     }
     if placement.gate {
         operations.extend(gate(pod));
@@ -29,56 +32,89 @@ pub fn operations(pod: &Pod<'_>, placement: &Placement) -> Vec<PatchOperation> {
 /// The labels, `true`, by which the controller watches: of a Pod that is gated, and of one that may go only where
 /// [`operations`] say.
 pub fn labels(pod: &Pod<'_>, placement: &Placement) -> impl Iterator<Item = &'static str> {
-    let required = placement.required.is_some() && Affinity::parse(pod.spec.affinity).is_ok();
+    let required = placement.requires() && Affinity::parse(pod.spec.affinity).is_ok();
     let gated = placement.gate.then_some(GATED_LABEL);
     gated.into_iter().chain(required.then_some(PLACED_LABEL))
 }
 
-/// `required` goes into every term, since any one of them is enough: a term of its own would widen what the user wrote.
-fn merge(affinity: Option<&Affinity<'_>>, placement: &Placement) -> Vec<PatchOperation> {
+/// What is required goes into every term, since any one of them is enough: a term of its own would widen what the user
+/// wrote. So another way to be scheduled is a copy of every term, with that instead.
+fn merge(pod: &Pod<'_>, affinity: Option<&Affinity<'_>>, placement: &Placement) -> Vec<PatchOperation> {
     let Some(affinity) = affinity else {
         return vec![add(path(AFFINITY), json!({ "nodeAffinity": node_affinity(placement) }))];
     };
     let Some(present) = &affinity.node_affinity else {
         return vec![add(path(NODE_AFFINITY), node_affinity(placement))];
     };
-    let required = placement.required.iter().flat_map(|requirement| require(present, requirement));
-    required.chain(prefer(affinity, present, &placement.preferred)).collect()
+    let mut operations = require(pod, present, &Way::of(placement));
+    operations.extend(prefer(affinity, present, placement));
+    operations
 }
 
 /// A whole `nodeAffinity`, where there is none.
 fn node_affinity(placement: &Placement) -> Value {
     let mut whole = serde_json::Map::new();
-    if let Some(requirement) = &placement.required {
-        whole.insert(REQUIRED.to_owned(), terms(requirement));
+    if placement.requires() {
+        whole.insert(REQUIRED.to_owned(), terms(&Way::of(placement)));
     }
-    if !placement.preferred.is_empty() {
-        whole.insert(PREFERRED.to_owned(), json!([preference(&placement.preferred)]));
+    if placement.prefers() {
+        whole.insert(PREFERRED.to_owned(), preferences(placement).collect());
     }
     Value::Object(whole)
 }
 
-fn require(present: &NodeAffinity<'_>, requirement: &Requirement) -> Vec<PatchOperation> {
+fn require(pod: &Pod<'_>, present: &NodeAffinity<'_>, ways: &[Way<'_>]) -> Vec<PatchOperation> {
+    let Some((first, others)) = ways.split_first() else { return Vec::new() };
     let required = Pointer::from_static(NODE_AFFINITY).with_trailing_token(REQUIRED);
-    let Some(selector) = &present.required else { return vec![add(required, terms(requirement))] };
-    let open = selector.terms().iter().enumerate().filter(|(_, term)| !term.is_empty() && !requirement.stands_in(term));
-    open.map(|(number, term)| {
-        let term_path = required.with_trailing_token("nodeSelectorTerms").with_trailing_token(number);
-        let expressions = term_path.with_trailing_token("matchExpressions");
-        match &term.match_expressions {
-            None => add(expressions, json!([expression(requirement)])),
-            Some(_) => add(expressions.with_trailing_token("-"), expression(requirement)),
+    let Some(selector) = &present.required else { return vec![add(required, terms(ways))] };
+    let all = required.with_trailing_token("nodeSelectorTerms");
+    let mut operations = Vec::new();
+    for (number, term) in selector.terms().iter().enumerate() {
+        if term.is_empty() || ways.iter().any(|way| way.stands_in(term)) {
+            continue;
         }
-    })
-    .collect()
+        let copies = others.iter().filter_map(|way| Some(add(all.with_trailing_token("-"), copy(pod, number, way)?)));
+        let expressions = all.with_trailing_token(number).with_trailing_token("matchExpressions");
+        operations.extend(copies);
+        match &term.match_expressions {
+            None => operations.push(add(expressions, first.expressions().collect())),
+            Some(_) => {
+                let end = expressions.with_trailing_token("-");
+                operations.extend(first.expressions().map(|expression| add(end.clone(), expression)));
+            }
+        }
+    }
+    operations
 }
 
-fn prefer(affinity: &Affinity<'_>, present: &NodeAffinity<'_>, hostnames: &[String]) -> Option<PatchOperation> {
+/// The user's term of this number, whole, and what `way` requires.
+fn copy(pod: &Pod<'_>, number: usize, way: &Way<'_>) -> Option<Value> {
+    let affinity: Value = serde_json::from_str(pod.spec.affinity?.get()).ok()?;
+    let mut term = affinity.get("nodeAffinity")?.get(REQUIRED)?.get("nodeSelectorTerms")?.get(number)?.clone();
+    let expressions = term.as_object_mut()?.entry("matchExpressions").or_insert(Value::Null);
+    if expressions.is_null() {
+        *expressions = json!([]);
+    }
+    expressions.as_array_mut()?.extend(way.expressions());
+    Some(term)
+}
+
+fn prefer(affinity: &Affinity<'_>, present: &NodeAffinity<'_>, placement: &Placement) -> Vec<PatchOperation> {
     let preferred = Pointer::from_static(NODE_AFFINITY).with_trailing_token(PREFERRED);
+    let hostnames = Some(&placement.preferred).filter(|names| !affinity.prefers(HOSTNAME, names));
+    let labels = placement.preferred_labels.iter().filter(|set| !affinity.prefers_labels(set)).cloned();
+    let new = Placement {
+        preferred: hostnames.cloned().unwrap_or_default(),
+        preferred_labels: labels.collect(),
+        ..Placement::default()
+    };
     match &present.preferred {
-        _ if hostnames.is_empty() || affinity.prefers(HOSTNAME, hostnames) => None,
-        None => Some(add(preferred, json!([preference(hostnames)]))),
-        Some(_) => Some(add(preferred.with_trailing_token("-"), preference(hostnames))),
+        _ if !new.prefers() => Vec::new(),
+        None => vec![add(preferred, preferences(&new).collect())],
+        Some(_) => {
+            let end = preferred.with_trailing_token("-");
+            preferences(&new).map(|preference| add(end.clone(), preference)).collect()
+        }
     }
 }
 
@@ -92,21 +128,68 @@ fn gate(pod: &Pod<'_>) -> Option<PatchOperation> {
     }
 }
 
-fn terms(requirement: &Requirement) -> Value {
-    json!({ "nodeSelectorTerms": [{ "matchExpressions": [expression(requirement)] }] })
+/// One way to be scheduled.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// To nodes that are named.
+    Hosts(&'a Requirement),
+    /// To nodes with these labels.
+    Labels(&'a Selector),
 }
 
-fn expression(requirement: &Requirement) -> Value {
-    let (operator, values) = match requirement {
-        Requirement::In(values) => ("In", values),
-        Requirement::NotIn(values) => ("NotIn", values),
-    };
-    json!({ "key": HOSTNAME, "operator": operator, "values": values })
+impl<'a> Way<'a> {
+    /// All that `placement` allows.
+    fn of(placement: &'a Placement) -> Vec<Self> {
+        placement.required.iter().map(Self::Hosts).chain(placement.provided.iter().map(Self::Labels)).collect()
+    }
+
+    /// Whether `term` allows no more than this already.
+    fn stands_in(self, term: &Term<'_>) -> bool {
+        match self {
+            Self::Hosts(requirement) => requirement.stands_in(term),
+            Self::Labels(selector) => term.demands(selector),
+        }
+    }
+
+    /// What it adds to a term.
+    fn expressions(self) -> impl Iterator<Item = Value> + use<'a> {
+        let hosts = match self {
+            Self::Hosts(Requirement::In(names)) => Some(hosts("In", names)),
+            Self::Hosts(Requirement::NotIn(names)) => Some(hosts("NotIn", names)),
+            Self::Labels(_) => None,
+        };
+        let labels = match self {
+            Self::Hosts(_) => None,
+            Self::Labels(selector) => Some(&selector.requirements),
+        };
+        hosts.into_iter().chain(labels.into_iter().flatten().map(label_expression))
+    }
 }
 
-fn preference(hostnames: &[String]) -> Value {
-    let preferred = json!({ "key": HOSTNAME, "operator": "In", "values": hostnames });
-    json!({ "weight": PREFERENCE_WEIGHT, "preference": { "matchExpressions": [preferred] } })
+fn terms(ways: &[Way<'_>]) -> Value {
+    let term = |way: &Way<'_>| json!({ "matchExpressions": way.expressions().collect::<Vec<_>>() });
+    json!({ "nodeSelectorTerms": ways.iter().map(term).collect::<Vec<_>>() })
+}
+
+fn hosts(operator: &str, names: &[String]) -> Value {
+    json!({ "key": HOSTNAME, "operator": operator, "values": names })
+}
+
+fn label_expression(requirement: &LabelRequirement) -> Value {
+    let LabelRequirement { key, operator, values } = requirement;
+    match values.as_slice() {
+        [] => json!({ "key": key, "operator": operator.as_str() }),
+        values => json!({ "key": key, "operator": operator.as_str(), "values": values }),
+    }
+}
+
+fn preferences(placement: &Placement) -> impl Iterator<Item = Value> {
+    let hostnames = Some(&placement.preferred).filter(|names| !names.is_empty());
+    let hostnames = hostnames.map(|names| json!([hosts("In", names)]));
+    let labels = placement.preferred_labels.iter().map(|set| set.requirements.iter().map(label_expression).collect());
+    hostnames.into_iter().chain(labels).map(
+        |expressions: Value| json!({ "weight": PREFERENCE_WEIGHT, "preference": { "matchExpressions": expressions } }),
+    )
 }
 
 fn path(text: &'static str) -> PointerBuf {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     admission::{decode::Pod, fits::Affinity, note::Note},
+    config,
     nodes::Index,
 };
 
@@ -34,11 +35,11 @@ impl<'a> Bound<'a> {
     }
 
     /// Says so where the node lacks what is required. There is nothing to wait for: a gate would be opened.
-    pub(super) fn place(self, index: &Index, required: &[&Wanted], now: Instant) -> Placement {
+    pub(super) fn place(self, index: &Index, required: &[&Wanted], config: &config::Place, now: Instant) -> Placement {
         let nothing = Placement { held: true, ..Placement::default() };
         let Self::To(name) = self else { return nothing };
         let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return nothing };
-        let inventory = Inventory::of(index, required, now);
+        let inventory = Inventory::of(index, required, config, now);
         let image = names(&inventory.wanted);
         let text = match inventory.kind(node) {
             Kind::Sure | Kind::Told | Kind::Holder | Kind::Unknown => return nothing,

@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::reach::Candidate;
-use crate::nodes::NodeView;
+use super::{is_gated, reach::Candidate};
+use crate::{
+    admission::{decode::Pod, fits::Needs},
+    config::{LabelRequirement, Selector},
+    nodes::NodeView,
+};
 
 /// Room for hostnames.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,42 @@ impl Budget {
     /// All of it.
     pub(super) fn room(self) -> Room {
         Room { bytes: self.bytes, names: HOSTNAMES }
+    }
+}
+
+impl Budget {
+    /// Whether it holds what `selector` says.
+    pub(super) fn holds(self, selector: &Selector) -> bool {
+        let bytes = |requirement: &LabelRequirement| {
+            requirement.key.len()
+                + requirement.values.iter().map(|value| value.len() + 3).sum::<usize>()
+                + TERM_BYTES / 4
+        };
+        selector.requirements.iter().map(bytes).sum::<usize>() <= self.bytes
+    }
+}
+
+/// How many ways to be scheduled can stand beside each other in a Pod's affinity.
+///
+/// Each more is a copy of all terms that the user wrote: terms are alternatives, and one that said only where the image is
+/// would widen what the user wrote.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alternatives(usize);
+
+impl Alternatives {
+    /// As many as fit. The API takes no new terms for a Pod that is gated, unless it had none.
+    pub(super) fn of(pod: &Pod<'_>, needs: &Needs<'_>) -> Self {
+        let bytes = pod.spec.affinity.map_or(0, |raw| raw.get().len());
+        Self(match needs.affinity().required() {
+            None => usize::MAX,
+            Some(_) if is_gated(pod) => 1,
+            Some(_) => 1 + COPIES_BYTES / bytes.max(1),
+        })
+    }
+
+    /// Whether so many do.
+    pub(super) fn hold(self, ways: usize) -> bool {
+        ways <= self.0
     }
 }
 
@@ -82,6 +122,8 @@ fn in_order(mut names: Vec<&str>) -> Vec<String> {
 pub(super) const HOSTNAMES: usize = 100;
 /// Bytes of the requirement in all terms together: with the rest of the patch well under 16 KiB.
 const REQUIRED_BYTES: usize = 8 << 10;
+/// Bytes of the terms that are copied for other ways to be scheduled.
+const COPIES_BYTES: usize = 3 << 10;
 /// Bytes of the preferred term's hostnames.
 const PREFERRED_BYTES: usize = 2 << 10;
 /// Bytes of one operation that appends a requirement, besides the hostnames.

@@ -5,16 +5,17 @@ use std::{
     time::Instant,
 };
 
-use super::Wanted;
+use super::{Wanted, provided::Provided};
 use crate::{
     admission::{note::Note, select::PullPolicy},
+    config,
     nodes::{Index, NodeView},
 };
 
 /// What a node is for the images that a Pod needs, all of them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Kind {
-    /// Lists them all. The first to choose: where a `Never` image came by an import, or nothing is `Never`.
+    /// Lists them all, or provides what it does not list. The first to choose: where a `Never` image came by an import, or nothing is `Never`.
     Sure,
     /// Has them all, one of them by the word of `berth load` alone: its list is up to 40 s late.
     Told,
@@ -36,6 +37,8 @@ pub(super) struct Inventory<'a> {
     pub(super) wanted: Vec<&'a Wanted>,
     /// When the decision is made.
     pub(super) now: Instant,
+    /// Who has the images by its labels.
+    pub(super) provided: Provided<'a>,
     listed: BTreeMap<&'a str, Tally<'a>>,
 }
 
@@ -65,11 +68,13 @@ impl Kind {
 }
 
 impl<'a> Inventory<'a> {
-    pub(super) fn of(index: &'a Index, wanted: &[&'a Wanted], now: Instant) -> Self {
-        let mut inventory = Self { index, wanted: Vec::new(), now, listed: BTreeMap::new() };
+    pub(super) fn of(index: &'a Index, wanted: &[&'a Wanted], config: &'a config::Place, now: Instant) -> Self {
+        let mut inventory =
+            Self { index, wanted: Vec::new(), now, provided: Provided::default(), listed: BTreeMap::new() };
         let mut seen = HashSet::new();
         for one in wanted {
             if seen.insert(one.image.target()) {
+                inventory.provided.count(one, config);
                 inventory.count(one);
             }
         }
@@ -97,8 +102,10 @@ impl<'a> Inventory<'a> {
     /// What `node` is.
     pub(super) fn kind(&self, node: NodeView<'_>) -> Kind {
         let tally = self.listed.get(node.name());
-        let all = tally.is_some_and(|tally| tally.images.len() == self.wanted.len());
+        let listed = |place: &usize| tally.is_some_and(|tally| tally.images.contains(place));
+        let all = (0..self.wanted.len()).all(|place| listed(&place) || self.provided.has(place, node));
         match tally {
+            None if all => Kind::Sure,
             Some(tally) if all && tally.contested => Kind::Contested,
             Some(tally) if all && tally.told => Kind::Told,
             Some(tally) if all && tally.sure => Kind::Sure,
@@ -107,6 +114,12 @@ impl<'a> Inventory<'a> {
             _ if self.index.is_unknown(node.name()) => Kind::Unknown,
             _ => Kind::Absent,
         }
+    }
+
+    /// The images whose builds can differ from node to node: those with a tag that nobody provides.
+    pub(super) fn rebuilt(&self) -> impl Iterator<Item = &'a Wanted> {
+        let places = self.wanted.iter().enumerate();
+        places.filter(|(place, one)| one.image.digest().is_none() && !self.provided.any(*place)).map(|(_, one)| *one)
     }
 
     /// `note`, about the one container or volume where there is one.

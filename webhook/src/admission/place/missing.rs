@@ -51,12 +51,30 @@ fn lack(inventory: &Inventory<'_>, needs: &Needs<'_>) -> String {
     if let Some(reason) = unusable {
         return format!("no node that it can use has {image} ({reason})");
     }
-    let part = inventory.listed().find_map(|tally| {
-        let image = &inventory.wanted.get(*tally.images.first()?)?.image;
-        Some(format!("{} has only {image}", tally.node.name()))
-    });
-    match part {
-        Some(part) => format!("no node has both {image} ({part})"),
-        None => format!("no node has {image}"),
+    match (parts(inventory), all) {
+        (parts, _) if parts.is_empty() => format!("no node has {image}"),
+        (parts, 2) => format!("no node has both {image} ({parts})"),
+        (parts, _) => format!("no node has all of {image} ({parts})"),
     }
 }
+
+/// "a has app:dev, b has db:dev": a few nodes that have a part of what is needed, each with another part.
+fn parts(inventory: &Inventory<'_>) -> String {
+    let mut seen: Vec<&[usize]> = Vec::new();
+    let mut parts = Vec::new();
+    for tally in inventory.listed() {
+        if parts.len() == PARTS {
+            parts.push("…".to_owned());
+            break;
+        }
+        if !seen.contains(&tally.images.as_slice()) {
+            seen.push(&tally.images);
+            let some: Vec<_> = tally.images.iter().filter_map(|place| inventory.wanted.get(*place).copied()).collect();
+            parts.push(format!("{} has {}", tally.node.name(), names(&some)));
+        }
+    }
+    parts.join(", ")
+}
+
+/// Nodes that are named with what they have.
+const PARTS: usize = 3;

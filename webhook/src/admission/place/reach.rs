@@ -1,12 +1,14 @@
 //! The nodes within reach of a Pod: those that it can use and that can have what it needs.
 
+use std::collections::BTreeSet;
+
 use super::{
     cut::{Budget, HOSTNAMES, hostnames},
     inventory::{Inventory, Kind},
 };
 use crate::{
-    admission::fits::{Fit, Needs, Obstacle},
-    config::Strategy,
+    admission::fits::{Fit, HOSTNAME, Needs, Obstacle, Term},
+    config::{Selector, Strategy},
     nodes::NodeView,
 };
 
@@ -21,6 +23,13 @@ pub(super) struct Reach<'a> {
     pub(super) candidates: Vec<Candidate<'a>>,
     /// `candidates` are all there are.
     pub(super) complete: bool,
+    /// By these labels, one set or another, nodes have all that is needed. They are in nobody's list of names: others like
+    /// them may join.
+    pub(super) provided: Vec<Selector>,
+    /// The nodes with the newest builds, where they are known.
+    newest: Option<BTreeSet<&'a str>>,
+    /// The Pod is held to them.
+    held_to_newest: bool,
 }
 
 /// A node within reach.
@@ -34,16 +43,19 @@ pub(super) struct Candidate<'a> {
 
 impl<'a> Reach<'a> {
     pub(super) fn of(inventory: &'a Inventory<'a>, needs: &'a Needs<'a>, strategy: Strategy) -> Self {
-        let listing = inventory.listed().map(|tally| tally.node);
+        let provided = inventory.provided.of_all(needs, inventory.index);
+        let covered = |node: &NodeView<'_>| covers(&provided, *node);
+        let listing = inventory.listed().map(|tally| tally.node).filter(|node| !covered(node));
         let mut candidates: Vec<_> = listing.filter_map(|node| Candidate::of(inventory, needs, node)).collect();
-        let held = candidates.iter().any(|candidate| candidate.kind.is_holder());
+        let held = !provided.is_empty() || candidates.iter().any(|candidate| candidate.kind.is_holder());
         let kinds: &[Kind] = match (held, strategy) {
-            (true, Strategy::Strict) => &[Kind::Sure, Kind::Told, Kind::Holder],
+            (true, Strategy::Strict) => HOLDERS,
             (true, Strategy::Prefer) => &[Kind::Sure, Kind::Told, Kind::Holder, Kind::Unknown],
             (false, _) => &[Kind::Contested, Kind::Unknown],
         };
         candidates.retain(|candidate| candidate.kind != Kind::Unknown && kinds.contains(&candidate.kind));
-        let mut reach = Self { inventory, needs, kinds, candidates, complete: true };
+        let mut reach =
+            Self { inventory, needs, kinds, candidates, complete: true, provided, newest: None, held_to_newest: false };
         if reach.counts_unknown() {
             reach.add_unknown();
         }
@@ -56,7 +68,9 @@ impl<'a> Reach<'a> {
         let index = self.inventory.index;
         let examined = index.unknown().take(UNKNOWN_EXAMINED);
         let usable = examined.filter_map(|node| Candidate::of(self.inventory, self.needs, node));
-        let found: Vec<_> = usable.filter(|candidate| candidate.kind == Kind::Unknown).take(room).collect();
+        let maybe =
+            usable.filter(|candidate| candidate.kind == Kind::Unknown && !covers(&self.provided, candidate.node));
+        let found: Vec<_> = maybe.take(room).collect();
         let all_examined = found.len() < room && index.unknown_len() <= UNKNOWN_EXAMINED;
         self.complete = all_examined || index.unknown_len() == 0;
         self.candidates.extend(found);
@@ -64,7 +78,30 @@ impl<'a> Reach<'a> {
 
     /// No node that the Pod can use can have what it needs.
     pub(super) fn is_nobody(&self) -> bool {
-        self.candidates.is_empty() && self.complete
+        self.candidates.is_empty() && self.complete && self.provided.is_empty()
+    }
+
+    /// Marks the nodes that have the newest builds.
+    pub(super) fn prefer_only(&mut self, newest: BTreeSet<&'a str>) {
+        self.newest = Some(newest);
+    }
+
+    /// Leaves only the marked nodes within reach.
+    pub(super) fn hold_to_preferred(&mut self) {
+        let Some(newest) = &self.newest else { return };
+        self.candidates.retain(|candidate| newest.contains(candidate.node.name()));
+        self.kinds = if self.kinds.contains(&Kind::Contested) { &[Kind::Contested] } else { HOLDERS };
+        (self.complete, self.held_to_newest) = (true, true);
+    }
+
+    /// Whether the Pod is held to the nodes with the newest builds.
+    pub(super) fn is_held_to_newest(&self) -> bool {
+        self.held_to_newest
+    }
+
+    /// Whether `node` is as new as any, as far as is known.
+    pub(super) fn is_new(&self, node: NodeView<'_>) -> bool {
+        self.newest.as_ref().is_none_or(|newest| newest.contains(node.name()))
     }
 
     /// The nodes that list all that is needed, contested or not.
@@ -72,9 +109,28 @@ impl<'a> Reach<'a> {
         self.candidates.iter().filter(|candidate| candidate.kind != Kind::Unknown)
     }
 
+    /// Whether each term that the user, or Berth before, wrote names only nodes within self.
+    pub(super) fn is_settled(&self) -> bool {
+        let Some(terms) = self.needs.affinity().required() else { return false };
+        let known = |label: &str| self.candidates.iter().any(|candidate| candidate.node.hostname() == Some(label));
+        // Where the label is the node's name, as nearly always, not all candidates need be known.
+        let named = |label: &str| {
+            let node = self.inventory.index.get(label).filter(|node| node.hostname() == Some(label));
+            node.is_some_and(|node| self.allows(node))
+        };
+        let settled = |term: &Term<'_>| {
+            let mut lists = term.allowed(HOSTNAME);
+            let listed = lists.any(|labels| labels.iter().all(|label| known(label) || named(label)));
+            listed || self.provided.iter().any(|set| term.demands(set))
+        };
+        let mut open = terms.iter().filter(|term| !term.is_empty()).peekable();
+        open.peek().is_some() && open.all(settled)
+    }
+
     /// Whether the Pod may go to `node`.
     pub(super) fn allows(&self, node: NodeView<'_>) -> bool {
-        self.kinds.contains(&self.inventory.kind(node))
+        let newest = || !self.held_to_newest || self.is_new(node);
+        covers(&self.provided, node) || (self.kinds.contains(&self.inventory.kind(node)) && newest())
     }
 
     /// Whether there is no other node that the Pod can use, as far as a look at a few nodes shows.
@@ -105,7 +161,8 @@ impl<'a> Reach<'a> {
         })
     }
 
-    fn counts_unknown(&self) -> bool {
+    /// Whether nodes count that cannot tell.
+    pub(super) fn counts_unknown(&self) -> bool {
         self.kinds.contains(&Kind::Unknown)
     }
 }
@@ -122,6 +179,13 @@ impl<'a> Candidate<'a> {
     }
 }
 
+/// Whether `node` has the labels of one of the `provided` sets.
+fn covers(provided: &[Selector], node: NodeView<'_>) -> bool {
+    provided.iter().any(|selector| selector.matches(|key| node.label(key)))
+}
+
+/// Kinds of node that have all that is needed.
+const HOLDERS: &[Kind] = &[Kind::Sure, Kind::Told, Kind::Holder];
 /// Nodes that cannot tell at which is looked for some that the Pod can use: bounds the work of one review.
 const UNKNOWN_EXAMINED: usize = 2_048;
 /// Nodes at which is looked for one out of reach: bounds the work where nearly none is usable.

@@ -2,18 +2,22 @@
 
 use super::{
     HOSTNAME, Placement, Requirement,
-    cut::{Budget, cut, hostnames},
+    cut::{Alternatives, Budget, cut, hostnames},
     load_hint::load_hint,
     names,
     reach::{Candidate, Reach},
 };
-use crate::admission::{fits::Term, note::Note};
+use crate::admission::note::Note;
 
 /// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them.
-pub(super) fn place(reach: &Reach<'_>) -> (Placement, bool) {
-    let mut placement = Placement { held: reach.listing().next().is_some(), ..Placement::default() };
-    if is_settled(reach) {
+pub(super) fn place(reach: &Reach<'_>, alternatives: Alternatives) -> (Placement, bool) {
+    let held = !reach.provided.is_empty() || reach.listing().next().is_some();
+    let mut placement = Placement { held, ..Placement::default() };
+    if reach.is_settled() {
         return (placement, true);
+    }
+    if !reach.provided.is_empty() {
+        return by_labels(placement, reach, alternatives);
     }
     placement.notes.extend(doubt(reach));
     if reach.is_everywhere() {
@@ -32,27 +36,45 @@ pub(super) fn place(reach: &Reach<'_>) -> (Placement, bool) {
     }
 }
 
-/// Whether each term that the user, or Berth before, wrote names only nodes within reach.
-fn is_settled(reach: &Reach<'_>) -> bool {
-    let Some(terms) = reach.needs.affinity().required() else { return false };
-    let known = |label: &str| reach.candidates.iter().any(|candidate| candidate.node.hostname() == Some(label));
-    // Where the label is the node's name, as nearly always, not all candidates need be known.
-    let named = |label: &str| {
-        let node = reach.inventory.index.get(label).filter(|node| node.hostname() == Some(label));
-        node.is_some_and(|node| reach.allows(node))
-    };
-    let settled = |term: &Term<'_>| {
-        let labels = term.allowed(HOSTNAME);
-        labels.is_some_and(|labels| labels.iter().all(|label| known(label) || named(label)))
-    };
-    let mut open = terms.iter().filter(|term| !term.is_empty()).peekable();
-    open.peek().is_some() && open.all(settled)
+/// Requires the labels by which nodes provide what is needed, or one of the nodes that have it without them.
+fn by_labels(mut placement: Placement, reach: &Reach<'_>, alternatives: Alternatives) -> (Placement, bool) {
+    if !(reach.complete && reach.candidates.is_empty()) {
+        match requirement(reach) {
+            Ok((None, _)) => return (placement, true), // no node is out of reach
+            Ok((required, note)) => {
+                placement.required = required;
+                placement.notes.extend(note);
+            }
+            Err(_) => (), // the labels are enough
+        }
+    }
+    let budget = budget(reach);
+    let sets = reach.provided.iter().filter(|set| budget.holds(set));
+    placement.provided = sets.cloned().collect();
+    let ways = usize::from(placement.required.is_some()) + placement.provided.len();
+    if !alternatives.hold(ways) {
+        let held = placement.required.is_some() && reach.candidates.iter().any(|node| node.kind.is_holder());
+        if !held && !placement.provided.is_empty() {
+            placement.required = None;
+        }
+        placement.provided.truncate(usize::from(placement.required.is_none()));
+    }
+    if placement.requires() {
+        return (placement, true);
+    }
+    placement.notes.push(unsayable(reach));
+    (placement, false)
+}
+
+/// Room for what is repeated in each of the user's terms.
+fn budget(reach: &Reach<'_>) -> Budget {
+    Budget::per_term(reach.needs.affinity().required().map_or(1, <[_]>::len))
 }
 
 /// The requirement that says where the Pod can run, if one is needed, and a note on what it leaves out; or why there is
 /// none that says it.
 fn requirement(reach: &Reach<'_>) -> Result<(Option<Requirement>, Option<Note>), Note> {
-    let budget = Budget::per_term(reach.needs.affinity().required().map_or(1, <[_]>::len));
+    let budget = budget(reach);
     let nodes = reach.candidates.iter().map(|candidate| candidate.node);
     if let Some(all) = hostnames(nodes, budget).filter(|_| reach.complete) {
         return Ok((Some(Requirement::In(all)), None));
@@ -74,7 +96,9 @@ fn unsayable(reach: &Reach<'_>) -> Note {
     let nameless = reach.listing().find(|candidate| candidate.node.hostname().is_none());
     let cause = match nameless {
         Some(candidate) => format!("node {} has no label {HOSTNAME}", candidate.node.name()),
-        None if reach.listing().next().is_some() => "its own affinity has too many terms".to_owned(),
+        None if !reach.provided.is_empty() || reach.listing().next().is_some() => {
+            "its own affinity has too many terms".to_owned()
+        }
         None => "the nodes that may have it are too many to name".to_owned(),
     };
     act(reach, format!("not placed, since {cause}: it may start where {} is missing", names(&reach.inventory.wanted)))
@@ -99,9 +123,10 @@ fn doubt(reach: &Reach<'_>) -> Option<Note> {
     let (image, index) = (names(wanted), reach.inventory.index);
     if reach.complete && reach.candidates.iter().all(|candidate| candidate.obstacle.is_some()) {
         let nodes = described(&reach.candidates);
+        let newest = if reach.is_held_to_newest() { "the newest " } else { "" };
         return Some(act(
             reach,
-            format!("only {nodes} can have {image}; elsewhere: {}", load_hint(index.nodes().next(), wanted)),
+            format!("only {nodes} can have {newest}{image}; elsewhere: {}", load_hint(index.nodes().next(), wanted)),
         ));
     }
     match reach.listing().next() {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     admission::select::PullPolicy,
+    config::Config,
     image::Reference,
     nodes::{Index, NodeView},
 };
@@ -35,7 +36,8 @@ impl Standing {
     pub fn of<'a>(index: &'a Index, image: &Reference, now: Instant) -> Vec<(NodeView<'a>, Self)> {
         let about = String::new();
         let wanted = Wanted { about, image: image.clone(), policy: PullPolicy::IfNotPresent, required: true };
-        let inventory = Inventory::of(index, &[&wanted], now);
+        let config = Config::default().place; // who asks is told of lists and loads, not of what is provided
+        let inventory = Inventory::of(index, &[&wanted], &config, now);
         let standing = |node| match inventory.kind(node) {
             Kind::Sure | Kind::Holder => Self::Holder,
             Kind::Told => Self::Told,

@@ -1,5 +1,7 @@
 mod large;
 mod laws;
+mod newest;
+mod provided;
 
 use std::time::Duration;
 
@@ -8,13 +10,16 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     admission::patch::affinity,
-    config::{Config, OnMissing, Strategy},
+    config::{Config, Newest, OnMissing, Provided, Strategy},
     nodes::{Node, Now},
 };
 
 /// A case: a cluster and what is asked of it. What is not set is as most people have it.
 struct Case {
+    /// As they were in the first list.
     nodes: Vec<Value>,
+    /// What the watch saw since, and when: seconds after that.
+    history: Vec<(u64, Value)>,
     spec: Value,
     owner: &'static str,
     wanted: Vec<Wanted>,
@@ -23,11 +28,14 @@ struct Case {
     controller_alive: bool,
     may_gate: bool,
     age: Duration,
+    newest: Newest,
+    provided: Vec<Provided>,
 }
 
 fn case(nodes: Vec<Value>) -> Case {
     Case {
         nodes,
+        history: Vec::new(),
         spec: json!({}),
         owner: "ReplicaSet",
         wanted: vec![wanted("app:dev", true)],
@@ -36,6 +44,8 @@ fn case(nodes: Vec<Value>) -> Case {
         controller_alive: true,
         may_gate: true,
         age: Duration::ZERO,
+        newest: Newest::Off,
+        provided: Vec::new(),
     }
 }
 
@@ -44,11 +54,35 @@ impl Case {
         json!({ "metadata": { "ownerReferences": [{ "kind": self.owner }] }, "spec": self.spec })
     }
 
+    /// What is known of the nodes, and when.
+    fn index(&self) -> (Index, Instant) {
+        let start = Now::read();
+        let node = |node: &Value| serde_json::from_value::<Node>(node.clone()).unwrap();
+        let mut index = Index::from_nodes(self.nodes.iter().map(node), 50, start);
+        let at = |second| {
+            let time = Duration::from_secs(second);
+            Now { instant: start.instant + time, wall: start.wall + time }
+        };
+        for (second, changed) in &self.history {
+            index.hear(at(*second));
+            index.apply(&node(changed));
+        }
+        (index, at(self.history.last().map_or(0, |(second, _)| *second)).instant)
+    }
+
+    fn config(&self) -> config::Place {
+        config::Place {
+            strategy: self.strategy,
+            on_missing: self.on_missing,
+            newest: self.newest,
+            provided: self.provided.clone(),
+            ..Config::default().place
+        }
+    }
+
     fn place(&self, pod: &Value) -> Placement {
-        let Now { instant: now, wall } = Now::read();
-        let nodes = self.nodes.iter().map(|node| serde_json::from_value::<Node>(node.clone()).unwrap());
-        let index = Index::from_nodes(nodes, 50, Now { instant: now, wall });
-        let config = config::Place { strategy: self.strategy, on_missing: self.on_missing, ..Config::default().place };
+        let (index, now) = self.index();
+        let config = self.config();
         let Self { controller_alive, may_gate, .. } = *self;
         let circumstances = Circumstances { controller_alive, may_gate, now: now + self.age };
         let text = pod.to_string();
@@ -80,15 +114,24 @@ fn changes_nothing(pod: &Value, placement: &Placement) -> bool {
 }
 
 fn words(placement: &Placement) -> Vec<String> {
-    let Placement { required, preferred, gate, deny, notes, held: _ } = placement;
+    let Placement { required, provided, preferred, preferred_labels, gate, deny, notes, held: _ } = placement;
     let required = required.iter().map(|required| match required {
         Requirement::In(names) => format!("in {}", names.join(" ")),
         Requirement::NotIn(names) => format!("not in {}", names.join(" ")),
     });
+    let provided = provided.iter().map(|set| format!("with {set}"));
+    let labels = preferred_labels.iter().map(|set| format!("prefer {set}"));
     let preferred = (!preferred.is_empty()).then(|| format!("prefer {}", preferred.join(" ")));
     let deny = deny.iter().map(|reason| format!("deny: {reason}"));
     let notes = notes.iter().map(ToString::to_string);
-    required.chain(preferred).chain(gate.then(|| "gate".to_owned())).chain(deny).chain(notes).collect()
+    required
+        .chain(provided)
+        .chain(preferred)
+        .chain(labels)
+        .chain(gate.then(|| "gate".to_owned()))
+        .chain(deny)
+        .chain(notes)
+        .collect()
 }
 
 fn wanted(image: &str, required: bool) -> Wanted {
@@ -234,7 +277,7 @@ fn several_images_need_one_node_that_has_them_all() {
     let nodes = vec![node("a", &[APP]), node("b", &[APP, db]), node("c", &[db])];
     Case { wanted: both(), ..case(nodes) }.check(&["in b"]);
     let apart = vec![node("a", &[APP]), node("c", &[db])];
-    let note = "waits, since no node has both app:dev and db:dev (a has only app:dev): `kind load docker-image app:dev db:dev` or `berth load IMAGE`";
+    let note = "waits, since no node has both app:dev and db:dev (a has app:dev, c has db:dev): `kind load docker-image app:dev db:dev` or `berth load IMAGE`";
     Case { wanted: both(), ..case(apart) }.check(&["gate", note]);
     let twice = vec![wanted("app:dev", true), wanted("docker.io/library/app:dev", true)];
     Case { wanted: twice, ..case(vec![node("a", &[APP]), node("b", &[])]) }.check(&["in a"]);

@@ -3,6 +3,7 @@
 use super::{decide::Decided, show::Format};
 use crate::{
     admission::place::{Placement, Requirement},
+    config::Selector,
     manifest::Rewritten,
 };
 
@@ -32,13 +33,19 @@ fn about(decided: &Decided, format: Format, rewritten: &Rewritten) -> Vec<String
 
 /// Where the Pods would run; a note says it where they would wait.
 fn placement(placement: &Placement) -> Vec<String> {
-    let required = match &placement.required {
+    let hosts = match &placement.required {
         Some(Requirement::In(nodes)) => Some(format!("would run only on {}", enumerated(nodes))),
         Some(Requirement::NotIn(nodes)) => Some(format!("would not run on {}", enumerated(nodes))),
         None => None,
     };
-    let preferred =
-        (!placement.preferred.is_empty()).then(|| format!("would prefer {}", enumerated(&placement.preferred)));
+    let labelled = |sets: &[Selector]| sets.iter().map(|set| format!("nodes with {set}")).collect::<Vec<_>>();
+    let required = match (hosts, labelled(&placement.provided)) {
+        (hosts, labels) if labels.is_empty() => hosts,
+        (Some(hosts), labels) => Some(format!("{hosts}, or on {}", labels.join(" or "))),
+        (None, labels) => Some(format!("would run only on {}", labels.join(" or "))),
+    };
+    let preferred = [placement.preferred.clone(), labelled(&placement.preferred_labels)].concat();
+    let preferred = (!preferred.is_empty()).then(|| format!("would prefer {}", enumerated(&preferred)));
     [required, preferred].into_iter().flatten().collect()
 }
 

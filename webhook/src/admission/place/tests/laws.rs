@@ -3,7 +3,11 @@
 use proptest::{collection::vec, prelude::*, sample::select, strategy::Strategy};
 
 use super::*;
-use crate::admission::fits::{Fit, Needs};
+use crate::{
+    admission::fits::{Fit, Needs},
+    config::{LabelOperator, LabelRequirement, Selector},
+    nodes::Likeness,
+};
 
 /// A node by what it has, in any state.
 fn any_node() -> impl Strategy<Value = Value> {
@@ -24,6 +28,37 @@ fn any_node() -> impl Strategy<Value = Value> {
         };
         with(with(with(node, &json!({ "metadata": { "labels": { "disk": disk } } })), &state), &label)
     })
+}
+
+/// What the watch sees: another build on some of the nodes, or one that was loaded.
+fn any_history(nodes: Vec<Value>) -> impl Strategy<Value = (Vec<Value>, Vec<(u64, Value)>)> {
+    let change = (any::<prop::sample::Index>(), 1..4_u8, any::<bool>(), 1..60_u64);
+    vec(change, 0..4).prop_map(move |changes| {
+        let mut second = 0;
+        let history = changes.into_iter().map(|(which, size, loaded, later)| {
+            second += later;
+            let mut changed = which.get(&nodes).clone();
+            match changed["status"]["images"].get_mut(0) {
+                Some(image) if !loaded => image["sizeBytes"] = json!(size),
+                _ => changed = told(changed, 0),
+            }
+            (second, changed)
+        });
+        let history = history.collect();
+        (nodes.clone(), history)
+    })
+}
+
+/// Who provides the app: nobody, or nodes with a kind of disk.
+fn any_providers() -> impl Strategy<Value = Vec<Provided>> {
+    let provider = |disk: &str| {
+        let requirement =
+            LabelRequirement { key: "disk".into(), operator: LabelOperator::In, values: vec![disk.to_owned()] };
+        let nodes = Selector { requirements: vec![requirement] };
+        Provided { images: vec!["app".parse().unwrap()], nodes }
+    };
+    let (ssd, hdd, tape) = (provider("ssd"), provider("hdd"), provider("tape"));
+    select(vec![vec![], vec![], vec![ssd.clone()], vec![tape.clone()], vec![tape, ssd], vec![hdd]])
 }
 
 fn any_cluster() -> impl Strategy<Value = Vec<Value>> {
@@ -64,32 +99,45 @@ proptest! {
 
     #[test]
     fn a_pod_goes_only_where_its_image_can_be_and_is_never_stuck_by_berth(
-        nodes in any_cluster(), spec in any_spec(), policy in select(vec![PullPolicy::Never, PullPolicy::IfNotPresent]),
+        (nodes, history) in any_cluster().prop_flat_map(any_history), provided in any_providers(),
+        newest in select(vec![Newest::Off, Newest::Prefer, Newest::Require]), spec in any_spec(), policy in select(vec![PullPolicy::Never, PullPolicy::IfNotPresent]),
         strategy in select(vec![config::Strategy::Prefer, config::Strategy::Strict]),
     ) {
         let wanted = vec![Wanted { policy, ..wanted("app:dev", true) }];
-        let case = Case { spec, strategy, wanted: wanted.clone(), ..case(nodes) };
+        let case = Case { spec, strategy, wanted: wanted.clone(), history, provided, newest, ..case(nodes) };
         let mut pod = case.pod();
         let placement = case.place(&pod);
-        let parsed = case.nodes.iter().map(|node| serde_json::from_value::<Node>(node.clone()).unwrap());
-        let index = Index::from_nodes(parsed, 50, Now::read());
-        let inventory = Inventory::of(&index, &[&wanted[0]], Instant::now());
+        let ((index, now), config) = (case.index(), case.config());
+        let inventory = Inventory::of(&index, &[&wanted[0]], &config, now);
         let kind = |name: &str| inventory.kind(index.get(name).unwrap());
 
         let before = usable(&index, &pod);
         let text = pod.to_string();
+        let by_labels = {
+            let pod = serde_json::from_str(&text).unwrap();
+            !inventory.provided.of_all(&Needs::of(&pod).unwrap(), &index).is_empty()
+        };
         let operations = affinity::operations(&serde_json::from_str(&text).unwrap(), &placement);
         json_patch::patch(&mut pod, &operations).unwrap();
         let after = usable(&index, &pod);
 
-        let can_have = before.iter().any(|name| kind(name) != inventory::Kind::Absent);
+        let can_have = by_labels || before.iter().any(|name| kind(name) != inventory::Kind::Absent);
         prop_assert_eq!(placement.gate, !can_have, "it waits just where no node can have the image");
-        prop_assert!(placement.gate || !after.is_empty(), "no node is left of {:?}", before);
+        prop_assert!(placement.gate || by_labels || !after.is_empty(), "no node is left of {:?}", before);
+        prop_assert!(after.iter().all(|name| before.contains(name)), "wider than the user's: {:?}", placement);
         let nameless = before.iter().any(|name| index.get(name).unwrap().hostname().is_none());
         if !placement.gate && !nameless {
             prop_assert!(after.iter().all(|name| kind(name) != inventory::Kind::Absent), "{:?} by {:?}", after, placement);
-            let holders = |names: &[&str]| names.iter().filter(|name| kind(name).is_holder()).count();
-            prop_assert_eq!(holders(&before), holders(&after), "a holder was left out: {:?}", placement);
+            let sightings = index.sightings(&wanted[0].image);
+            let of = |name: &str| sightings.iter().find(|sighting| sighting.node.name() == name);
+            let older = |name: &str| {
+                let newer = |other: &&str| {
+                    of(other).zip(of(name)).is_some_and(|(kept, left)| kept.compare(left, now) == Likeness::Different)
+                };
+                newest == Newest::Require && !after.is_empty() && after.iter().all(|other| newer(&other))
+            };
+            let left_out = before.iter().find(|name| kind(name).is_holder() && !after.contains(name) && !older(name));
+            prop_assert_eq!(left_out, None, "a holder was left out: {:?}", placement);
         }
         prop_assert!(changes_nothing(&pod, &case.place(&pod)), "again: {:?}", case.place(&pod));
     }
