@@ -11,10 +11,12 @@ impl Needs<'_> {
     pub fn can_meet(&self, selector: &Selector, index: &Index) -> bool {
         let given = || selector.requirements.iter().map(Demand::Selector);
         let selected = || self.selector.iter().map(|(key, value)| Demand::Is(key, value));
-        let Some(terms) = self.affinity.required() else { return is_possible(given().chain(selected())) };
+        let Some(terms) = self.affinity.required() else {
+            return is_possible(&given().chain(selected()).collect::<Vec<_>>());
+        };
         terms.iter().filter(|term| !term.is_empty()).any(|term| {
             let demands = given().chain(selected()).chain(term.expressions().iter().map(Demand::Term));
-            is_possible(demands) && leaves_a_name(term, selector, index)
+            is_possible(&demands.collect::<Vec<_>>()) && leaves_a_name(term, selector, index)
         })
     }
 }
@@ -79,9 +81,9 @@ impl<'a> Demand<'a> {
 }
 
 /// Whether some labels satisfy all `demands`, each label by itself.
-fn is_possible<'a>(demands: impl Iterator<Item = Demand<'a>> + Clone) -> bool {
-    demands.clone().all(|demand| {
-        let others = || demands.clone().filter(|other| other.key() == demand.key());
+fn is_possible(demands: &[Demand<'_>]) -> bool {
+    demands.iter().all(|demand| {
+        let others = || demands.iter().copied().filter(|other| other.key() == demand.key());
         let accepted = |label: Option<&str>| others().all(|other| other.accepts(label));
         match others().find_map(Demand::only) {
             Some(values) => values.into_iter().any(|value| accepted(Some(value))),

@@ -76,12 +76,11 @@ fn require(pod: &Pod<'_>, present: &NodeAffinity<'_>, ways: &[Way<'_>]) -> Vec<P
         let copies = others.iter().filter_map(|way| Some(add(all.with_trailing_token("-"), copy(pod, number, way)?)));
         let expressions = all.with_trailing_token(number).with_trailing_token("matchExpressions");
         operations.extend(copies);
-        match &term.match_expressions {
-            None => operations.push(add(expressions, first.expressions().collect())),
-            Some(_) => {
-                let end = expressions.with_trailing_token("-");
-                operations.extend(first.expressions().map(|expression| add(end.clone(), expression)));
-            }
+        if term.match_expressions.is_some() {
+            let end = expressions.with_trailing_token("-");
+            operations.extend(first.expressions().map(|expression| add(end.clone(), expression)));
+        } else {
+            operations.push(add(expressions, first.expressions().collect()));
         }
     }
     operations

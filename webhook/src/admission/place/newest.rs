@@ -67,32 +67,25 @@ pub(super) fn verdict(inventory: &Inventory<'_>, candidates: &[Candidate<'_>]) -
 
 /// The same for one image.
 fn of_image(inventory: &Inventory<'_>, wanted: &Wanted, candidates: &[Candidate<'_>]) -> Verdict {
-    let now = inventory.now;
-    let sightings = inventory.index.sightings(&wanted.image).into_iter();
-    let by_name: BTreeMap<&str, Sighting<'_>> = sightings.map(|sighting| (sighting.node.name(), sighting)).collect();
-    let known: Option<Vec<&Sighting<'_>>> =
-        candidates.iter().map(|candidate| by_name.get(candidate.node.name())).collect();
-    // Of the last that came, the surest: what is listed can be compared with more.
-    let Some(known) = known else { return Verdict::All };
-    let Some(last) = known.iter().max_by_key(|sighting| sighting.since()) else { return Verdict::All };
-    let likeness: Vec<Likeness> = known.iter().map(|sighting| last.compare(sighting, now)).collect();
-    let others = || known.iter().zip(&likeness).filter(|(_, likeness)| **likeness == Likeness::Different);
-    let certain = |other: &Sighting<'_>| {
-        let alike = known.iter().zip(&likeness).filter(|(_, likeness)| **likeness != Likeness::Different);
-        alike.into_iter().any(|(newest, _)| newest.is_after(other))
-    };
-    if others().next().is_some() {
-        return match others().all(|(other, _)| certain(other)) {
-            true => Verdict::Some(likeness.iter().map(|likeness| *likeness != Likeness::Different).collect()),
-            false => unclear(wanted, "nothing says which build came last"),
+    let sightings = inventory.index.sightings(&wanted.image);
+    let by_name: BTreeMap<&str, &Sighting<'_>> = sightings.iter().map(|seen| (seen.node.name(), seen)).collect();
+    let known = candidates.iter().map(|candidate| by_name.get(candidate.node.name()).copied());
+    let Some(known) = known.collect::<Option<Vec<_>>>() else { return Verdict::All };
+    let Some(last) = known.iter().copied().max_by_key(|sighting| sighting.since()) else { return Verdict::All };
+    let alike: Vec<Likeness> = known.iter().map(|sighting| last.compare(sighting, inventory.now)).collect();
+    let is = |wanted: fn(Likeness) -> bool| known.iter().zip(&alike).filter(move |(_, likeness)| wanted(**likeness));
+    let mut older = is(|likeness| likeness == Likeness::Different).map(|(sighting, _)| *sighting).peekable();
+    if older.peek().is_some() {
+        let newest = || is(|likeness| likeness != Likeness::Different).map(|(sighting, _)| *sighting);
+        return if older.all(|older| newest().any(|newest| newest.is_after(older))) {
+            Verdict::Some(alike.iter().map(|likeness| *likeness != Likeness::Different).collect())
+        } else {
+            unclear(wanted, "nothing says which build came last")
         };
     }
-    let alone = known.len() == 1;
-    let unproven = likeness
-        .iter()
-        .zip(&known)
-        .any(|(likeness, one)| *likeness == Likeness::Alike && one.node.name() != last.node.name());
-    if unproven && !alone { unclear(wanted, "all list one size and no digest") } else { Verdict::All }
+    let mut unproven = is(|likeness| likeness == Likeness::Alike);
+    let unproven = unproven.any(|(sighting, _)| sighting.node.name() != last.node.name());
+    if unproven { unclear(wanted, "all list one size and no digest") } else { Verdict::All }
 }
 
 fn unclear(wanted: &Wanted, why: &str) -> Verdict {

@@ -134,7 +134,7 @@ proptest! {
                 let newer = |other: &&str| {
                     of(other).zip(of(name)).is_some_and(|(kept, left)| kept.compare(left, now) == Likeness::Different)
                 };
-                newest == Newest::Require && !after.is_empty() && after.iter().all(|other| newer(&other))
+                newest == Newest::Require && !after.is_empty() && after.iter().all(newer)
             };
             let left_out = before.iter().find(|name| kind(name).is_holder() && !after.contains(name) && !older(name));
             prop_assert_eq!(left_out, None, "a holder was left out: {:?}", placement);
