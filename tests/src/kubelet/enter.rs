@@ -11,15 +11,15 @@ impl Kubelets {
     pub fn enter(&self) -> anyhow::Result<String> {
         let path = self.cluster.folder().path().join("enter");
         if !path.exists() {
-            let cases: String =
-                self.nodes.iter().map(|node| format!("{}) id={} ;;\n", node.name, node.machine.id())).collect();
+            let cases = self.nodes.iter().map(|node| format!("{}) id={} ;;", node.name, node.machine.id()));
             let node = self.nodes.first().context("a cluster without nodes")?;
             let command = node.programs.command("sh");
             let environment = command.get_envs().filter_map(|(key, value)| Some((key.to_str()?, value?.to_str()?)));
-            let exports: String = environment.map(|(key, value)| format!("export {key}='{value}'\n")).collect();
-            let script = format!(
-                "#!/bin/sh\ncase \"$1\" in\n{cases}*) echo \"no node $1\" >&2; exit 1 ;;\nesac\nshift\n{exports}{ENTER}\n"
-            );
+            let exports = environment.map(|(key, value)| format!("export {key}='{value}'"));
+            let nobody = r#"*) echo "no node $1" >&2; exit 1 ;;"#;
+            let lines = ["#!/bin/sh", "case \"$1\" in"].map(str::to_owned).into_iter().chain(cases);
+            let lines = lines.chain([nobody, "esac", "shift"].map(str::to_owned)).chain(exports);
+            let script = lines.chain([ENTER.to_owned()]).collect::<Vec<_>>().join("\n");
             // Complete before it has its name: several may ask at the same time.
             let unfinished = self.cluster.folder().write("enter.new", script)?;
             fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755))?;

@@ -18,7 +18,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams, PostParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     outcome::{self, Outcome},
@@ -43,6 +43,21 @@ impl Stage {
         policy: Option<&str>,
     ) -> anyhow::Result<Outcome> {
         self.apply(&self.namespace(berth, name).await?, image, policy).await
+    }
+
+    /// Makes a Pod that is bound to `node` from the start, without Berth, and waits for what becomes of it.
+    pub(crate) async fn pod_on(&self, node: &Kubelet, name: &str, image: &str) -> anyhow::Result<Outcome> {
+        let Namespace { pods, .. } = self.namespace(Berth::Off, name).await?;
+        let mut pod = template(image, Some("IfNotPresent"));
+        json_patch::merge(&mut pod, &json!({ "metadata": { "name": name }, "spec": { "nodeName": node.name() } }));
+        let applied = Instant::now();
+        pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+        let settled = until(&format!("{name} runs or fails"), OUTCOME_LIMIT, async || {
+            outcome::of(&self.http, &pods.get(name).await?).await
+        })
+        .await?;
+        pods.delete(name, &DeleteParams::default()).await?;
+        Ok(Outcome::new(vec![settled], applied))
     }
 
     /// Applies one Deployment without Berth and one with it, within a second of `change`, which brings the image.
@@ -125,7 +140,18 @@ impl Stage {
     }
 }
 
-fn deployment(image: &str, policy: Option<&str>) -> serde_json::Value {
+fn deployment(image: &str, policy: Option<&str>) -> Value {
+    json!({
+        "metadata": { "name": "app" },
+        "spec": {
+            "replicas": REPLICAS,
+            "selector": { "matchLabels": { "app": "app" } },
+            "template": template(image, policy),
+        },
+    })
+}
+
+fn template(image: &str, policy: Option<&str>) -> Value {
     let spread = json!({
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -133,20 +159,13 @@ fn deployment(image: &str, policy: Option<&str>) -> serde_json::Value {
         "labelSelector": { "matchLabels": { "app": "app" } },
     });
     json!({
-        "metadata": { "name": "app" },
+        "metadata": { "labels": { "app": "app" } },
         "spec": {
-            "replicas": REPLICAS,
-            "selector": { "matchLabels": { "app": "app" } },
-            "template": {
-                "metadata": { "labels": { "app": "app" } },
-                "spec": {
-                    "containers": [{ "name": "app", "image": image, "imagePullPolicy": policy }],
-                    "topologySpreadConstraints": [spread],
-                    "automountServiceAccountToken": false,
-                    "enableServiceLinks": false,
-                    "terminationGracePeriodSeconds": 1,
-                },
-            },
+            "containers": [{ "name": "app", "image": image, "imagePullPolicy": policy }],
+            "topologySpreadConstraints": [spread],
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": 1,
         },
     })
 }

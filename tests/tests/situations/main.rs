@@ -9,6 +9,7 @@
 
 mod deploy;
 mod docker_desktop;
+mod doubtful;
 mod harbor;
 mod internal_registry;
 mod k3s;
@@ -36,8 +37,8 @@ use crate::{stage::Stage, table::Row};
 /// A situation: what it is called, and what happens in it.
 type Situation = (&'static str, for<'s> fn(&'s Stage) -> LocalBoxFuture<'s, anyhow::Result<Vec<Row>>>);
 
-/// In the order of the README.
-const ALL: [Situation; 7] = [
+/// The seven in the order of the README, and what can be doubted of a node's list.
+const ALL: [Situation; 9] = [
     ("k3s", |stage| Box::pin(k3s::run(stage))),
     ("docker_desktop", |stage| Box::pin(docker_desktop::run(stage))),
     ("kind", |stage| Box::pin(kind::run(stage))),
@@ -45,6 +46,8 @@ const ALL: [Situation; 7] = [
     ("tilt", |stage| Box::pin(tilt::run(stage))),
     ("internal_registry", |stage| Box::pin(internal_registry::run(stage))),
     ("harbor", |stage| Box::pin(harbor::run(stage))),
+    ("contested", |stage| Box::pin(doubtful::contested(stage))),
+    ("tagged", |stage| Box::pin(doubtful::tagged(stage))),
 ];
 
 fn main() -> ExitCode {

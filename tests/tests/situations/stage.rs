@@ -10,13 +10,12 @@ use berth_tests::{
     tunnel::Tunnel,
     wait::until,
 };
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{ContainerImage, Node};
 use kube::Api;
 
 /// Everything that runs. Fields are ended in this order.
 pub(crate) struct Stage {
-    _webhooks: [Webhook; 2],
-    _controller: Controller,
+    _berth: (Controller, [Webhook; 2]),
     /// kind's: `localhost:5001` to people and nodes, another address inside the cluster.
     pub(crate) local: Registry,
     /// The one inside the cluster, plain HTTP.
@@ -58,7 +57,6 @@ impl Stage {
             registry::Options { name: Some(name), authority: Some(authority), ..registry::Options::default() };
         let hub = Registry::start_with(&options).await?;
         let proxy = Tunnel::start(&[(&format!("{name}:443"), hub.host())]).await?;
-        let authorities = nodes.cluster().folder().write("authorities.crt", authority.certificate())?;
         nodes.registry_at("localhost:5001", &local.endpoint())?;
         nodes.registry_at("harbor.local", &harbor.endpoint())?;
         nodes.registry_at("docker.io", &limited_hub.endpoint())?;
@@ -67,36 +65,32 @@ impl Stage {
         cluster.apply(&INTERNAL_REGISTRY.replace("ADDRESS", &nodes.address().to_string())).await?;
         let fill = |settings: &str| {
             let known = [("INTERNAL", &internal), ("HARBOR", &harbor)];
-            known
-                .iter()
-                .fold([HEADER, settings].concat(), |text, (name, registry)| text.replace(name, &registry.endpoint()))
+            known.iter().fold([HEADER, settings].concat(), |text, (name, at)| text.replace(name, &at.endpoint()))
+        };
+        let berth = Self::berth(&nodes, &proxy, [fill(DEV), fill(PRODUCTION)]).await?;
+        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build()?;
+        Ok(Self { _berth: berth, local, internal, harbor, hub, _proxy: proxy, limited_hub, nodes, http })
+    }
+
+    /// A controller, and a webhook for each profile.
+    async fn berth(
+        nodes: &Kubelets,
+        proxy: &Tunnel,
+        [dev, production]: [String; 2],
+    ) -> anyhow::Result<(Controller, [Webhook; 2])> {
+        let cluster = nodes.cluster();
+        let authorities = cluster.folder().write("authorities.crt", cluster.authority().certificate())?;
+        let options = |configuration, only| berth::Options {
+            only: Some(only),
+            authorities: Some(&authorities),
+            proxy: Some(proxy.url()),
+            ..berth::Options::new(configuration)
         };
         // The controller first: gates are added only while its heart beats.
-        let controller = Controller::start(cluster, &fill(DEV)).await?;
-        let start = async |settings: &str, only: &'static str| {
-            let settings = fill(settings);
-            let options = berth::Options {
-                only: Some(only),
-                authorities: Some(&authorities),
-                proxy: Some(proxy.url()),
-                ..berth::Options::new(&settings)
-            };
-            Webhook::start(cluster, &options).await
-        };
-        let webhooks = [start(DEV, "dev").await?, start(PRODUCTION, "production").await?];
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build()?;
-        Ok(Self {
-            _webhooks: webhooks,
-            _controller: controller,
-            local,
-            internal,
-            harbor,
-            hub,
-            _proxy: proxy,
-            limited_hub,
-            nodes,
-            http,
-        })
+        let controller = Controller::start(cluster, &dev).await?;
+        let dev = Webhook::start(cluster, &options(&dev, "dev")).await?;
+        let production = Webhook::start(cluster, &options(&production, "production")).await?;
+        Ok((controller, [dev, production]))
     }
 
     /// The node that situations bring images to.
@@ -111,14 +105,35 @@ impl Stage {
 
     /// Waits until the node lists `name` (with all defaults), with a size other than `not`; the size.
     pub(crate) async fn listed(&self, node: &Kubelet, name: &str, not: Option<i64>) -> anyhow::Result<i64> {
-        let nodes: Api<Node> = Api::all(self.nodes.cluster().client().await?);
-        until(&format!("{} lists {name}", node.name()), LIST_LIMIT, async || {
-            let images = nodes.get(node.name()).await?.status.and_then(|status| status.images).unwrap_or_default();
-            let has = |names: &Option<Vec<String>>| names.iter().flatten().any(|listed| listed == name);
-            let entry = images.iter().find(|image| has(&image.names)).context("it does not")?;
+        self.listed_as(node, name, |entry| {
             let size = entry.size_bytes.context("without a size")?;
             ensure!(not != Some(size), "the size is still {size}");
             Ok(size)
+        })
+        .await
+    }
+
+    /// Waits until the node lists `name` and `other` as names of the same image.
+    pub(crate) async fn listed_beside(&self, node: &Kubelet, name: &str, other: &str) -> anyhow::Result<()> {
+        self.listed_as(node, name, |entry| {
+            let names = entry.names.as_deref().unwrap_or_default();
+            ensure!(names.iter().any(|beside| beside == other), "beside {names:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn listed_as<T>(
+        &self,
+        node: &Kubelet,
+        name: &str,
+        wanted: impl Fn(&ContainerImage) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let nodes: Api<Node> = Api::all(self.nodes.cluster().client().await?);
+        until(&format!("{} lists {name} as wanted", node.name()), LIST_LIMIT, async || {
+            let images = nodes.get(node.name()).await?.status.and_then(|status| status.images).unwrap_or_default();
+            let has = |names: &Option<Vec<String>>| names.iter().flatten().any(|listed| listed == name);
+            wanted(images.iter().find(|image| has(&image.names)).context("it does not")?)
         })
         .await
     }
@@ -141,7 +156,7 @@ data:
     help: "https://kind.sigs.k8s.io/docs/user/local-registry/"
 "#;
 /// A Service whose endpoint is not a Pod, at a port of every node.
-const INTERNAL_REGISTRY: &str = r#"apiVersion: v1
+const INTERNAL_REGISTRY: &str = "apiVersion: v1
 kind: Service
 metadata:
   name: registry
@@ -159,7 +174,7 @@ metadata:
 addressType: IPv4
 ports: [{ port: 5002 }]
 endpoints: [{ addresses: [ADDRESS] }]
-"#;
+";
 const HEADER: &str = "apiVersion: berth.dev/v1alpha1\nkind: Configuration\n";
 /// The profile, and a name that is local without any evidence.
 const DEV: &str = "

@@ -3,6 +3,7 @@
 use crate::outcome::Outcome;
 
 /// One line: a situation, and what came out in each way to run it. None: that makes no sense there.
+#[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) situation: &'static str,
     /// When the nodes' lists, or the registry, say all there is to say.
@@ -46,7 +47,8 @@ pub(crate) fn text(rows: &[&Row]) -> String {
         let Row { situation, off, on, soon_off, soon_on, soon_loaded } = row;
         [(*situation).to_owned(), cell(off), cell(on), cell(soon_off), cell(soon_on), cell(soon_loaded)]
     }));
-    lines.iter().map(|line| format!("| {} |\n", line.join(" | "))).collect()
+    let lines: Vec<_> = lines.iter().map(|line| format!("| {} |", line.join(" | "))).collect();
+    [&lines.join("\n"), "\n"].concat()
 }
 
 const HEAD: [&str; 6] = [
