@@ -66,7 +66,7 @@ async fn nobody_is_asked_as_somebody_else() {
     let bob = scene.berth(Some(&password("bob", "builder")));
     bob.ask("other/app:v1").await.unwrap();
     let answer = bob.ask("team/app:v1").await;
-    assert!(matches!(answer, Err(Error::Forbidden { anonymous: false, .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Error::TokenRefused { .. })), "{answer:?}");
     let nobody = scene.berth(None);
     nobody.ask("public/app:v1").await.unwrap();
     let answer = nobody.ask("team/app:v1").await;
@@ -105,7 +105,7 @@ async fn a_registry_that_takes_no_token_is_not_tried_for_ever() {
     let berth = scene.berth(Some(&password("alice", "wonder")));
     scene.tokens.behave(Manner { expired: true, ..Manner::default() });
     let answer = berth.ask("team/app:v1").await;
-    assert!(matches!(answer, Err(Error::Forbidden { anonymous: false, .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Error::TokenRefused { .. })), "{answer:?}");
     let once = [asked(Some("alice"), "team/app"), asked(None, "team/app")];
     assert_eq!(scene.asked(), once, "as alice and as nobody, and no more often");
     scene.tokens.behave(Manner::default());

@@ -66,7 +66,7 @@ impl Client {
             };
             for credential in credentials.iter() {
                 match conversation.ask(Some(credential)).await {
-                    Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
+                    Err(error) if is_denial(&error) => {
                         denied.get_or_insert(error); // that of the best match says most
                     }
                     answer => return answer,
@@ -75,10 +75,10 @@ impl Client {
         }
         let answer = conversation.ask(None).await;
         match (answer, unanswered) {
-            (Err(Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. }), Some(why)) => {
+            (Err(error), Some(why)) if is_denial(&error) || matches!(error, Error::NotFound { .. }) => {
                 Err(Error::no_credentials(image, why.to_string())) // strangers may be told anything
             }
-            (Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. })), None) => Err(denied.unwrap_or(error)),
+            (Err(error), None) if is_denial(&error) => Err(denied.unwrap_or(error)),
             (answer, _) => answer,
         }
     }
@@ -114,6 +114,11 @@ impl Resolve for Client {
         self.metrics.registries.request(image.host(), (&answer).into(), took);
         answer
     }
+}
+
+/// Whether somebody else may be let in.
+fn is_denial(error: &Error) -> bool {
+    matches!(error, Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::TokenRefused { .. })
 }
 
 /// Share of a question's time in which credentials must be known; the rest is for asking with others, or with none.

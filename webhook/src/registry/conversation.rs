@@ -56,7 +56,7 @@ impl Conversation<'_> {
             slot.forget(&grant);
             let by_service = matches!(grant.standing, Standing::Stranger | Standing::Known);
             if by_service && Challenge::says_invalid_token(second.headers()) {
-                return Err(self.untrusted("it refuses its own token service's token".to_owned()));
+                return Err(Error::TokenRefused { host: self.image.host().to_owned() });
             }
         }
         self.read(second, Some(&grant)).await

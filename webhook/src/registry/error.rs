@@ -89,6 +89,12 @@ pub enum Error {
         /// No credentials were sent.
         anonymous: bool,
     },
+    /// 401 to a token of its own token service, as invalid: their keys, names or clocks differ.
+    #[error("{host} refuses its own token service's tokens: check keys and clocks of both")]
+    TokenRefused {
+        /// The registry.
+        host: String,
+    },
     /// 404: the registry has no such image.
     #[error("{host} has no such image: push it or correct the name: {image}")]
     NotFound {
@@ -126,6 +132,7 @@ impl Error {
             | Self::NoCredentials { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
+            | Self::TokenRefused { .. }
             | Self::Untrusted { .. } => Word::Silent,
         }
     }
@@ -142,6 +149,7 @@ impl Error {
             Self::NotAllowed { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
+            | Self::TokenRefused { .. }
             | Self::NotFound { .. }
             | Self::Untrusted { .. } => false,
         }
@@ -221,7 +229,7 @@ impl<T> From<&Result<T, Error>> for outcome::Exchange {
             Err(Error::TooMany { .. }) => Self::TooMany,
             Err(Error::Paused { .. }) => Self::Paused,
             Err(Error::NoCredentials { .. }) => Self::NoCredentials,
-            Err(Error::Unauthorized { .. }) => Self::Unauthorized,
+            Err(Error::Unauthorized { .. } | Error::TokenRefused { .. }) => Self::Unauthorized,
             Err(Error::Forbidden { .. }) => Self::Forbidden,
             Err(Error::NotFound { .. }) => Self::NotFound,
             Err(Error::Untrusted { .. }) => Self::Untrusted,

@@ -140,6 +140,7 @@ impl Turn<'_> {
                 | Error::NoCredentials { .. }
                 | Error::Unauthorized { .. }
                 | Error::Forbidden { .. }
+                | Error::TokenRefused { .. }
                 | Error::NotFound { .. }
                 | Error::Untrusted { .. },
             ) => Some(Event::Answered { probe }),

@@ -60,7 +60,13 @@ impl Memory {
 
 /// Whether a registry said something about the image: failures on the way do not.
 fn is_word(answer: &Result<Digest, Error>) -> bool {
-    matches!(answer, Ok(_) | Err(Error::NotFound { .. } | Error::Unauthorized { .. } | Error::Forbidden { .. }))
+    match answer {
+        Ok(_) => true,
+        Err(error) => matches!(
+            error,
+            Error::NotFound { .. } | Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::TokenRefused { .. }
+        ),
+    }
 }
 
 /// How long what a registry said may be said again.

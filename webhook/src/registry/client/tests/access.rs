@@ -117,7 +117,7 @@ async fn a_registry_that_does_not_know_its_token_service_is_not_the_accounts_fau
         let client = client(&[("reg.example", &stranger.url())], &[("reg.example", "user:hunter2")]);
         assert_eq!(ask(&client, IMAGE).await.unwrap_err(), want, "{error}");
     };
-    let bad = "reg.example gave a bad answer (check it, and proxies): it refuses its own token service's token";
+    let bad = "reg.example refuses its own token service's tokens: check keys and clocks of both";
     check("invalid_token", bad).await;
     let right = format!("reg.example forbids it: let the account pull this image: {IMAGE}");
     check("insufficient_scope", &right).await;
