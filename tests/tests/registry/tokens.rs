@@ -66,7 +66,7 @@ async fn nobody_is_asked_as_somebody_else() {
     let bob = scene.berth(Some(&password("bob", "builder")));
     bob.ask("other/app:v1").await.unwrap();
     let answer = bob.ask("team/app:v1").await;
-    assert!(matches!(answer, Err(Error::TokenRefused { .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Error::Forbidden { anonymous: false, .. })), "{answer:?}");
     let nobody = scene.berth(None);
     nobody.ask("public/app:v1").await.unwrap();
     let answer = nobody.ask("team/app:v1").await;
