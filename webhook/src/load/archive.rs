@@ -168,8 +168,10 @@ struct Index {
 }
 
 fn json<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, ArchiveError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ArchiveError::Description { name: name.to_owned(), why: error.to_string() })
+    // A mistake is quoted at length, and written by a stranger.
+    let wrong =
+        |error: serde_json::Error| ArchiveError::Description { name: name.to_owned(), why: shown(&error.to_string()) };
+    serde_json::from_slice(bytes).map_err(wrong)
 }
 
 /// Counts what goes by.

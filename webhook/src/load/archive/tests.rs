@@ -4,6 +4,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -190,6 +191,9 @@ fn hostile_archives_cost_little_and_reach_nothing() {
     let loud = layout(&json!({ IMAGE_NAME: format!("x/\u{1b}[31m{}", "y".repeat(5_000)) }));
     let error = Archive::read(&*loud).unwrap().builds(&"a:1".parse().unwrap()).unwrap_err().to_string();
     assert!(error.len() < 300 && error.contains("\\u{1b}[31m") && !error.contains('\u{1b}'), "{error}");
+    let error =
+        Archive::read(&*tar(&[("manifest.json", format!("[\"{}\"]", "y".repeat(5_000)).as_bytes())])).unwrap_err();
+    assert!(error.to_string().len() < 300, "{error}");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(Archive::read(&*tar(&[("manifest.json", deep.as_bytes())])).is_err());
 }
@@ -235,6 +239,37 @@ fn long_names_are_read_in_both_ways() {
     for before in [entry("././@LongLink", b'L', format!("{long}\0").as_bytes()), entry("pax", b'x', pax.as_bytes())] {
         let files = tar(&[("short", &config("amd64")), ("manifest.json", item.as_bytes())]);
         check(&[before, files].concat(), "a:1", Ok(&["amd64"]));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_done_to_an_archive_the_answer_is_short_and_plain(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        end in any::<prop::sample::Index>(),
+        whole in any::<bool>(),
+        zipped in any::<bool>(),
+        oci in any::<bool>(),
+    ) {
+        let names = json!({ IMAGE_NAME: "docker.io/library/a:1" });
+        let mut bytes = if oci { layout(&names) } else { docker(&json!(["a:1"])) };
+        for (place, byte) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if zipped {
+            bytes = gzip(&bytes);
+        }
+        let end = if whole { bytes.len() } else { end.index(bytes.len()) };
+        let error = match Archive::read(&bytes[..end]) {
+            Ok(archive) => {
+                prop_assert!(archive.needed <= end as u64);
+                archive.builds(&"a:1".parse().unwrap()).err()
+            }
+            Err(error) => Some(error),
+        };
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        prop_assert!(error.len() < 2_000 && !error.contains(char::is_control), "{}", error);
     }
 }
 
