@@ -6,6 +6,7 @@
 mod importer;
 mod loading;
 mod sources;
+mod terminals;
 mod together;
 mod trouble;
 mod whereabouts;

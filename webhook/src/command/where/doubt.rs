@@ -45,14 +45,14 @@ impl Serialize for Doubt {
     }
 }
 
-/// The rest of a sentence that begins with the nodes.
+/// What is the matter with a node.
 impl fmt::Display for Doubt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => formatter.write_str("no image listed yet, or never"),
-            Self::Cut(limit) => write!(formatter, "the list cut at {limit} images"),
-            Self::Names => write!(formatter, "an image cut at {NAMES} names"),
-            Self::Runtime => formatter.write_str("a runtime that also finds images by names that it does not list"),
+            Self::Empty => formatter.write_str("the list is empty"),
+            Self::Cut(limit) => write!(formatter, "the list is cut at {limit} images"),
+            Self::Names => write!(formatter, "an image in the list is cut at {NAMES} names"),
+            Self::Runtime => formatter.write_str("the runtime also finds images by names that it does not list"),
         }
     }
 }

@@ -49,9 +49,8 @@ fn doubts(rows: &[Row]) -> Vec<String> {
         }
     }
     let sentence = |(doubt, nodes): (_, Vec<&str>)| {
-        let (nodes, one) = named(nodes.into_iter())?;
-        let (have, they) = if one { ("has", "it") } else { ("have", "they") };
-        Some(format!("{nodes} {have} {doubt}: {they} may hold the image"))
+        let (nodes, _) = named(nodes.into_iter())?;
+        Some(format!("{nodes}: {doubt}, so the image may be there"))
     };
     reasons.into_iter().filter_map(sentence).collect()
 }

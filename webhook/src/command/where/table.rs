@@ -46,12 +46,13 @@ impl Table {
         let mut columns: Vec<(Column, usize)> = Column::ALL.iter().map(|column| (*column, width(*column))).collect();
         let mut left_out = Vec::new();
         if let Look::Terminal { columns: room, .. } = look {
+            columns.retain(|(column, _)| column.always() || rows.iter().any(|row| column.cell(row, look) != NOTHING));
             for column in Column::LEAST_FIRST {
-                if total(&columns) <= room {
-                    break;
+                let there = columns.iter().position(|(other, _)| *other == column);
+                if let Some(there) = there.filter(|_| total(&columns) > room) {
+                    columns.remove(there);
+                    left_out.push(column.title());
                 }
-                columns.retain(|(other, _)| *other != column);
-                left_out.push(column.title());
             }
             let surplus = total(&columns).saturating_sub(room);
             if let Some((_, first)) = columns.first_mut() {
@@ -129,6 +130,11 @@ impl Column {
         [Self::Node, Self::Status, Self::Ready, Self::Origin, Self::Size, Self::Since, Self::Digest, Self::Name];
     /// What goes first where there is too little room.
     const LEAST_FIRST: [Self; 6] = [Self::Digest, Self::Name, Self::Since, Self::Size, Self::Origin, Self::Ready];
+
+    /// Says something of every node.
+    fn always(self) -> bool {
+        matches!(self, Self::Node | Self::Status | Self::Ready)
+    }
 
     fn title(self) -> &'static str {
         match self {

@@ -68,8 +68,8 @@ fn shown(seen: &Seen, columns: Option<usize>, colour: bool) -> String {
 }
 
 const NOTES: &str = "\
-empty has no image listed yet, or never: it may hold the image
-crio has a runtime that also finds images by names that it does not list: it may hold the image
+empty: the list is empty, so the image may be there
+crio: the runtime also finds images by names that it does not list, so the image may be there
 worker-3 lists it, but its kubelet may refuse it: the same content was pulled under another name
 worker-4 was loaded just now: its list will show it within 40 s
 different builds: on worker-1; on worker-2.example.com, worker-3; on worker-4
@@ -178,7 +178,7 @@ fn json_says_everything() {
     let since: Timestamp = told["since"].as_str().unwrap().parse().unwrap();
     assert!((69..=72).contains(&now.duration_since(since).as_secs()), "{told}");
     assert_eq!((&told["status"], &told["origin"], &told["imageID"]), (&json!("told"), &json!("loaded"), &json!(ID)));
-    assert_eq!(of("empty")["why"], "no image listed yet, or never");
+    assert_eq!(of("empty")["why"], "the list is empty");
     assert_eq!(of("control-plane")["names"], json!([]));
     assert_eq!(json["notes"].as_array().unwrap().len(), 6);
 }
@@ -192,11 +192,11 @@ fn uncertainty_is_explained_in_sentences() {
     assert_eq!(notes(&[], 50), (false, vec!["the cluster has no nodes".to_owned()]));
     let cut: Vec<Value> = ["a", "b", "c", "d", "e"].map(|name| node(name, &[(&["docker.io/library/x:1"], 1)])).into();
     let nobody = format!("no node is known to hold {APP}");
-    let may = "a, b, c and 2 more have the list cut at 2 images: they may hold the image".to_owned();
+    let may = "a, b, c and 2 more: the list is cut at 2 images, so the image may be there".to_owned();
     assert_eq!(notes(&cut, 2), (false, vec![nobody.clone(), may]));
     assert_eq!(notes(&cut, 50), (false, vec![nobody.clone()]));
     let five = ["a:1", "a:2", "a:3", "a:4", "a:5"];
-    let of_five = "n has an image cut at 5 names: it may hold the image".to_owned();
+    let of_five = "n: an image in the list is cut at 5 names, so the image may be there".to_owned();
     assert_eq!(notes(&[node("n", &[(&five, 1)])], 50), (false, vec![nobody, of_five]));
 }
 
