@@ -8,7 +8,7 @@ use super::{
     gated::{Fate, Scene, fate, wanted_by},
     place::{GATE, Requirement, WAITS},
 };
-use crate::nodes::NodeView;
+use crate::{image::Reference, nodes::NodeView};
 
 /// Where a stranded Pod could be by now.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,26 +32,33 @@ pub fn outlook(pod: &Pod<'_>, requirement: &Requirement, namespace: &str, scene:
     };
     let needs = Needs::of(pod).ok()?;
     let wanted = wanted_by(pod, namespace, scene);
-    let lists = |node: NodeView<'_>| {
-        wanted.iter().all(|image| scene.index.listed(image).any(|(other, _)| other.name() == node.name()))
-    };
     let better = |node: &NodeView<'_>| {
-        node.hostname().is_some_and(|hostname| {
-            !allows(requirement, hostname) && placement.required.as_ref().is_none_or(|new| allows(new, hostname))
-        }) && needs.fit(*node) == Fit::Now
-            && lists(*node)
+        let new = |hostname| placement.required.as_ref().is_none_or(|new| allows(new, hostname));
+        let other = node.hostname().is_some_and(|hostname| !allows(requirement, hostname) && new(hostname));
+        other && needs.fit(*node) == Fit::Now
     };
-    let elsewhere: Vec<_> = scene.index.nodes().filter(better).map(|node| node.name().to_owned()).take(NAMED).collect();
+    let elsewhere = listing(&wanted, scene).filter(better).map(|node| node.name().to_owned()).take(NAMED);
+    let elsewhere: Vec<_> = elsewhere.collect();
     if !elsewhere.is_empty() {
         return Some(Outlook::Elsewhere(elsewhere));
     }
     placement.notes.into_iter().find(|note| note.attention).map(|note| Outlook::Nowhere(note.text))
 }
 
+/// The nodes that list all of `wanted`: what is only said of a node, or cannot be told, is no reason to act.
+fn listing<'a>(wanted: &'a [Reference], scene: Scene<'a>) -> impl Iterator<Item = NodeView<'a>> {
+    let (first, rest) = wanted.split_first().unzip();
+    let nodes = first.into_iter().flat_map(move |image| scene.index.listed(image)).map(|(node, _)| node);
+    let lists =
+        move |node: &NodeView<'_>, image| scene.index.listed(image).any(|(other, _)| other.name() == node.name());
+    nodes.filter(move |node| rest.into_iter().flatten().all(|image| lists(node, image)))
+}
+
 /// Makes of a placed Pod what it was before, gated, and returns the requirement by which it was placed. None where that
 /// cannot be told from what its owner wrote.
 ///
-/// It was appended to every term, but for those that were narrower already.
+/// It was appended to every term, but for those that were narrower already. Where a term allows nodes by labels that
+/// provide the image, nothing can be told.
 pub fn unplaced(pod: &mut Value) -> Option<Requirement> {
     let text = pod.to_string();
     let decoded: Pod<'_> = serde_json::from_str(&text).ok()?;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use json_patch::{Patch, PatchOperation, RemoveOperation, TestOperation};
 use jsonptr::{Pointer, PointerBuf};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ pub(super) struct Gated {
     resource_version: String,
     /// Where the gate stands in `spec.schedulingGates`.
     gate: usize,
-    /// The whole Pod.
+    /// The whole Pod, as far as anything can rest on it.
     text: String,
 }
 
@@ -44,7 +45,7 @@ impl Gated {
             created: metadata.creation_timestamp.as_ref().map(|created| created.0),
             resource_version: metadata.resource_version.clone()?,
             gate,
-            text: serde_json::to_string(object).ok()?,
+            text: serde_json::to_string(&slim(object)).ok()?,
         })
     }
 
@@ -79,6 +80,12 @@ impl Gated {
     pub(super) fn label(&self) -> Value {
         json!({ "metadata": { "uid": self.who.uid, "labels": { GATED_LABEL: "true" } } })
     }
+}
+
+/// `object` without the record of who wrote which field: it can be longer than the rest, and is of no use here.
+fn slim(object: &DynamicObject) -> DynamicObject {
+    let metadata = ObjectMeta { managed_fields: None, ..object.metadata.clone() };
+    DynamicObject { metadata, ..object.clone() }
 }
 
 /// Why a gate is opened, in words for the Pod.

@@ -60,6 +60,7 @@ impl Placed {
             return None;
         }
         let mut whole = serde_json::to_value(object).ok()?;
+        whole.pointer_mut("/metadata")?.as_object_mut()?.remove("managedFields"); // long, and of no use here
         let unschedulable = unschedulable(&whole);
         let requirement = unplaced(&mut whole)?;
         Some(Self {

@@ -109,3 +109,34 @@ fn what_berth_appended_is_told_from_what_people_wrote() {
     let fields = json!([{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["a"] }] }]);
     check_terms(&fields, None);
 }
+
+/// Only a node that lists all that the Pod needs is a reason to move it.
+#[test]
+fn a_part_of_what_is_needed_is_nothing() {
+    let mut pod = pod(&json!([{ "matchExpressions": [hostname("In", &["a"])] }]));
+    let other = json!({ "name": "other", "image": "other:1", "imagePullPolicy": "Never" });
+    pod["spec"]["containers"].as_array_mut().unwrap().push(other);
+    let requirement = unplaced(&mut pod).unwrap();
+    let text = pod.to_string();
+    let other = "docker.io/library/other:1";
+    let outlook = |b: &[&str]| {
+        let with = |name, images: &[&str]| {
+            let mut node = json!({ "metadata": { "name": name } });
+            node["metadata"]["labels"] = json!({ "kubernetes.io/hostname": name });
+            let images: Vec<_> = images.iter().map(|image| json!({ "names": [image] })).collect();
+            node["status"] = json!({
+                "conditions": [{ "type": "Ready", "status": "True" }],
+                "nodeInfo": { "containerRuntimeVersion": "containerd://2.1.4" },
+                "images": images,
+            });
+            serde_json::from_value(node).unwrap()
+        };
+        let index = Index::from_nodes([with("a", &[APP, other]), with("b", b)], 50, Now::read());
+        let config = Config::default();
+        let scene = Scene { config: &config, own_namespace: "berth-system", index: &index, now: Instant::now() };
+        outlook(&serde_json::from_str(&text).unwrap(), &requirement, "shop", scene)
+    };
+    assert_eq!(outlook(&[OTHER, APP]), None);
+    assert_eq!(outlook(&[OTHER, other]), None);
+    assert_eq!(outlook(&[OTHER, APP, other]), Some(Outlook::Elsewhere(vec!["b".into()])));
+}
