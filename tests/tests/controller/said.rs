@@ -23,7 +23,7 @@ async fn a_deployment_that_waits_has_one_event_that_counts_its_pods_and_a_new_co
     cluster.apply(&deployment("said", "web", "said:dev", REPLICAS, &json!({})).to_string()).await.unwrap();
     let event = check_counts(cluster, "WaitingForImage").await;
     let words = "main: waits, since no node has said:dev: `ctr -n k8s.io images import FILE` on a node";
-    assert_eq!((&event["note"], &event["type"]), (&json!(words), &json!("Warning")));
+    assert!(event["note"].as_str().unwrap().starts_with(words) && event["type"] == "Warning", "{event}");
     let shown = cluster.kubectl(&["describe", "deployment", "web", "-n", "said"], "").await.unwrap();
     let shown = String::from_utf8_lossy(&shown.stdout);
     assert!(shown.contains("WaitingForImage") && shown.contains("no node has said:dev"), "{shown}");
