@@ -82,3 +82,24 @@ pub(crate) async fn tagged(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     refused_on_a(&on)?;
     Ok(vec![Row::new("`ctr images tag renamed:dev`: listed, and not usable").with([off, on])])
 }
+
+/// Collected or removed between a node's report and the Pod: the list is late in this direction, too.
+pub(crate) async fn removed(stage: &Stage) -> anyhow::Result<Vec<Row>> {
+    let image = Image::of("removed").await?;
+    let listed = "docker.io/library/removed:dev";
+    for node in [stage.a(), stage.b()] {
+        node.import(&image, &["removed:dev"]).await?;
+    }
+    tokio::try_join!(stage.listed(stage.a(), listed, None), stage.listed(stage.b(), listed, None))?;
+    let remove = stage.a().remove_image(listed);
+    let [soon_off, soon_on] = stage.deploy_soon(Berth::Production, "removed", "removed:dev", NEVER, remove).await?;
+    refused_on_a(&soon_off)?;
+    soon_on.one_runs("removed")?; // on node B, whatever node A still lists
+    stage.unlisted(stage.a(), listed).await?;
+    let off = stage.deploy(Berth::Off, "removed-off", "removed:dev", NEVER);
+    let on = stage.deploy(Berth::Production, "removed-on", "removed:dev", NEVER);
+    let (off, on) = tokio::try_join!(off, on)?;
+    refused_on_a(&off)?;
+    on.all_run_on("removed", "node-b")?;
+    Ok(vec![Row::new("removed from node-a").with([off, on]).soon([soon_off, soon_on])])
+}

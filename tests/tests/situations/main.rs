@@ -38,7 +38,7 @@ use crate::{stage::Stage, table::Row};
 type Situation = (&'static str, for<'s> fn(&'s Stage) -> LocalBoxFuture<'s, anyhow::Result<Vec<Row>>>);
 
 /// The seven in the order of the README, and what can be doubted of a node's list.
-const ALL: [Situation; 9] = [
+const ALL: [Situation; 10] = [
     ("k3s", |stage| Box::pin(k3s::run(stage))),
     ("docker_desktop", |stage| Box::pin(docker_desktop::run(stage))),
     ("kind", |stage| Box::pin(kind::run(stage))),
@@ -48,6 +48,7 @@ const ALL: [Situation; 9] = [
     ("harbor", |stage| Box::pin(harbor::run(stage))),
     ("contested", |stage| Box::pin(doubtful::contested(stage))),
     ("tagged", |stage| Box::pin(doubtful::tagged(stage))),
+    ("removed", |stage| Box::pin(doubtful::removed(stage))),
 ];
 
 fn main() -> ExitCode {

@@ -123,6 +123,16 @@ impl Stage {
         .await
     }
 
+    /// Waits until the node does not list `name` any more.
+    pub(crate) async fn unlisted(&self, node: &Kubelet, name: &str) -> anyhow::Result<()> {
+        until(&format!("{} does not list {name}", node.name()), LIST_LIMIT, async || {
+            let listed = node.listed(self.nodes.cluster()).await?.concat();
+            ensure!(!listed.iter().any(|listed| listed == name), "it does");
+            Ok(())
+        })
+        .await
+    }
+
     async fn listed_as<T>(
         &self,
         node: &Kubelet,
