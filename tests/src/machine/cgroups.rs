@@ -56,16 +56,17 @@ impl Drop for Cgroups {
     }
 }
 
-/// The hierarchies of version 1.
+/// The hierarchies of version 1, and that of version 2 where it is mounted beside them.
 fn separate() -> anyhow::Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     // One may be mounted at two names, where the one is a symbolic link (`cpu,cpuacct`).
-    let version_1 = mounts.lines().filter_map(|line| {
+    let places = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ');
         let (_, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup").then(|| PathBuf::from(place))
+        // That of version 2 beside them has no controllers; containers get groups there all the same.
+        matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(place))
     });
-    let hierarchies: Vec<_> = version_1.collect();
+    let hierarchies: Vec<_> = places.collect();
     let has =
         |name: &str| hierarchies.iter().any(|place| place.ends_with(name) || place.to_string_lossy().contains(name));
     let missing: Vec<_> = NEEDED.into_iter().filter(|name| !has(name)).collect();
