@@ -212,6 +212,12 @@ impl Images {
         entry.tells && !name.digest && !entry.names.iter().any(pulled)
     }
 
+    /// Bytes of all names.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.names.keys().map(|name| name.len()).sum()
+    }
+
     /// How many entries, names, repositories and hosts are kept.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> [usize; 4] {

@@ -212,4 +212,6 @@ impl Index {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -82,6 +82,12 @@ impl<K: Eq + Hash + ?Sized, T> Interner<K, T> {
         &mut self.slot_mut(number).value
     }
 
+    /// All keys that are held.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.numbers.keys().map(|key| &**key)
+    }
+
     /// How many keys are held.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -376,3 +376,37 @@ fn hostnames_are_the_labels_not_the_names() {
         "main: not placed, since node a has no label kubernetes.io/hostname: it may start where app:dev is missing",
     ]);
 }
+
+#[test]
+fn a_name_that_looks_like_a_selector_stays_a_name() {
+    for name in [
+        "a,b",
+        "a in (b,c)",
+        "!a",
+        "kubernetes.io/hostname",
+        "metadata.name=a",
+        "a\"]}},{\"x\":[\"",
+        "\u{202e}a\n$(b)`c`",
+    ] {
+        let case = case(vec![node(name, &[APP]), node("plain", &[])]);
+        let (pod, placement) = (case.pod(), case.place(&case.pod()));
+        assert_eq!(placement.required, Some(Requirement::In(vec![name.to_owned()])), "{name:?}");
+        let text = pod.to_string();
+        let operations = affinity::operations(&serde_json::from_str(&text).unwrap(), &placement);
+        let written = serde_json::to_value(&operations).unwrap();
+        let required = "/0/value/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+        let term =
+            json!([{ "matchExpressions": [{ "key": "kubernetes.io/hostname", "operator": "In", "values": [name] }] }]);
+        assert_eq!((written.pointer(required), operations.len()), (Some(&term), 1), "{name:?}");
+    }
+}
+
+#[test]
+fn two_nodes_of_one_hostname_are_named_once() {
+    let twin = |name: &str, images: &[&str]| {
+        with(node(name, images), &json!({ "metadata": { "labels": { "kubernetes.io/hostname": "twin" } } }))
+    };
+    case(vec![twin("a", &[APP]), twin("b", &[APP]), node("c", &[])]).check(&["in twin"]);
+    // One has it and the other has not: the label cannot tell them apart.
+    case(vec![twin("a", &[APP]), twin("b", &[]), node("c", &[])]).check(&["in twin"]);
+}

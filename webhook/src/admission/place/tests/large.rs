@@ -56,3 +56,20 @@ fn the_patch_is_small_whatever_the_user_wrote() {
         assert!(room || words(&placement)[1].contains("too many terms"), "{:?}", words(&placement));
     }
 }
+
+#[test]
+fn a_pod_that_only_a_few_of_many_holders_can_take_runs_there() {
+    let gpu = |node| with(node, &json!({ "metadata": { "labels": { "gpu": "yes" } } }));
+    let spec = json!({ "nodeSelector": { "gpu": "yes" } });
+    let plain = || (0..2_980).map(|number| node(&format!("n{number:04}"), &[APP]));
+    let few = (0..20).map(|number| gpu(node(&format!("z{number:02}"), &[APP])));
+    let mut want = "in".to_owned();
+    (0..20).for_each(|number| write!(want, " z{number:02}").unwrap());
+    let without = gpu(node("zz", &[]));
+    Case { spec: spec.clone(), ..case(plain().chain(few).chain([without]).collect()) }.check(&[&want]);
+    // The same where the twenty only may have it, behind more nodes than are looked at: nothing is made worse.
+    let guesses = (0..20).map(|number| gpu(unknown(&format!("z{number:02}"))));
+    let many = (0..2_980).map(|number| unknown(&format!("n{number:04}")));
+    let case = Case { spec, ..case(many.chain(guesses).chain([gpu(node("zz", &[]))]).collect()) };
+    case.check(&["not in zz", "main: no node is known to have app:dev, but 3000 nodes may"]);
+}
