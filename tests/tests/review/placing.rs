@@ -1,5 +1,7 @@
 //! Where a Pod may run, by what its images turn out to be.
 
+use berth::registry::Error;
+
 use super::*;
 
 #[tokio::test]
@@ -54,6 +56,91 @@ async fn a_changed_policy_is_written_at_admission() {
     let (after, _) = create(&app, &pod_of("petstore:dev", "Always")).await;
     assert_eq!(after["spec"]["containers"][0]["imagePullPolicy"], "IfNotPresent");
     assert_eq!(required(&after)["values"], json!(["a"]));
+}
+
+/// A cluster in which one kubelet claims `claims`, in its list without a digest and as loaded just now.
+fn claimed(settings: &str, claims: &[&str]) -> App<Fake> {
+    let images: Vec<_> = claims.iter().map(|name| json!({"names": [name], "sizeBytes": 1})).collect();
+    let at = json!({"at": jiff_now()});
+    let loaded: serde_json::Map<String, Value> = claims.iter().map(|name| ((*name).to_owned(), at.clone())).collect();
+    let liar: Node = serde_json::from_value(json!({
+        "metadata": {
+            "name": "liar", "labels": {"kubernetes.io/hostname": "liar"},
+            "annotations": {"berth.dev/loaded": Value::Object(loaded).to_string()},
+        },
+        "status": {
+            "images": images, "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"containerRuntimeVersion": "containerd://2.1.4", "kubeletVersion": "v1.36.3"},
+        },
+    }))
+    .unwrap();
+    let mut index = nodes(50);
+    index.apply(&liar);
+    App { nodes: Some(Arc::new(Nodes::fixed(index))), ..app(settings) }
+}
+
+/// Now, as a Node would have it.
+fn jiff_now() -> String {
+    Now::read().wall.to_string()
+}
+
+#[tokio::test]
+async fn what_a_kubelet_claims_moves_unpins_and_unmirrors_nothing_that_can_be_pulled() {
+    let settings = "mirror: {rules: [{source: ghcr.io, mirror: harbor.local/ghcr}]}";
+    let claims = ["docker.io/library/redis:latest", "docker.io/library/redis:7", "ghcr.io/x/y:1", "ghcr.io/x/y:latest"];
+    let (lied, honest) = (claimed(settings, &claims), claimed(settings, &[]));
+    for app in [&lied, &honest] {
+        for image in ["redis:latest", "redis:7", "ghcr.io/x/y:latest"] {
+            app.registry.put(image, &format!("sha256:{}", "5".repeat(64)).parse().unwrap());
+        }
+        let digest = app.registry.push("ghcr.io/x/y:1");
+        app.registry.put("harbor.local/ghcr/x/y:1", &digest);
+    }
+    for image in ["redis", "redis:7", "ghcr.io/x/y:1", "ghcr.io/x/y"] {
+        for policy in ["Always", "IfNotPresent"] {
+            let object = pod_of(image, policy);
+            let (after, mut want) = (create(&lied, &object).await.0, create(&honest, &object).await.0);
+            // A note may say that two images share the name.
+            let mut after = after;
+            [&mut after, &mut want].into_iter().for_each(|object| drop(object["metadata"]["annotations"].take()));
+            [&mut after, &mut want].into_iter().for_each(|object| drop(object["metadata"]["labels"].take()));
+            assert_eq!(after, want, "{image} {policy}");
+        }
+    }
+    // A registry that cannot be asked: preferred at most.
+    for image in ["redis:latest", "redis:7"] {
+        let down = Error::Unreachable { host: "docker.io".to_owned(), reason: "refused".to_owned() };
+        lied.registry.fail(image, down);
+        let (after, _) = create(&lied, &pod_of(image, "IfNotPresent")).await;
+        assert!(!after.to_string().contains("requiredDuring"), "{after}");
+        assert!(after["spec"].get("schedulingGates").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_template_is_only_told_where_its_pods_would_run() {
+    let app = app("place: {pullPolicy: IfNotPresent, provided: [{images: [baked], nodes: {matchLabels: {pool: a}}}]}");
+    let decided = async |image: &str, policy: &str| {
+        let text = pod_of(image, policy).to_string();
+        let pod = serde_json::from_str(&text).unwrap();
+        let subject = berth::admission::Subject {
+            pod: &pod,
+            old: None,
+            namespace: "shop",
+            moment: berth::admission::Moment::Template,
+            proven: false,
+        };
+        let verdict = app.decide(&subject, Instant::now() + Duration::from_secs(5)).await;
+        let patch = serde_json::to_string(&verdict.patch).unwrap();
+        assert!(!patch.contains("ffinity") && !patch.contains("schedulingGates"), "{patch}");
+        (patch, verdict.placement)
+    };
+    let (patch, placement) = decided("petstore:dev", "Always").await;
+    assert!(patch.contains("imagePullPolicy") && placement.required.is_some(), "{patch}");
+    let (_, placement) = decided("baked:dev", "Never").await;
+    assert_eq!(placement.provided.len(), 1);
+    let (_, placement) = decided("nowhere:dev", "Never").await;
+    assert!(!placement.gate, "{placement:?}");
 }
 
 /// The one expression of the one required term.

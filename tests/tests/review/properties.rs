@@ -62,7 +62,7 @@ fn kind_of_operation(operation: &Value) -> String {
 }
 
 /// All that Berth ever writes into a Pod.
-const EVERY_KIND_OF_OPERATION: [&str; 23] = [
+const EVERY_KIND_OF_OPERATION: [&str; 24] = [
     "add /metadata/annotations",
     "add /metadata/annotations/berth.dev~1notes",
     "add /metadata/annotations/berth.dev~1original-images",
@@ -76,6 +76,7 @@ const EVERY_KIND_OF_OPERATION: [&str; 23] = [
     "add /spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution/-",
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution",
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/*/matchExpressions/-",
+    "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/-",
     "add /spec/containers/*/imagePullPolicy",
     "add /spec/imagePullSecrets",
     "add /spec/imagePullSecrets/-",
@@ -98,7 +99,8 @@ fn busy(gates: bool) -> &'static App<Fake> {
         let settings = |missing| {
             format!(
                 "pin: {{tags: [latest, 'v*'], pullPolicy: IfNotPresent, repin: replace, repinImages: ['reg.example:*']}}\n\
-                 place: {{pullPolicy: IfNotPresent, local: [petstore], inferLocal: true, onMissing: {missing}}}\n\
+                 place: {{pullPolicy: IfNotPresent, local: [petstore], inferLocal: true, onMissing: {missing}, newest: require, \
+                 provided: [{{images: [petstore], nodes: {{matchLabels: {{pool: baked}}}}}}]}}\n\
                  mirror: {{rules: [{{source: ghcr.io, mirror: harbor.local/ghcr, pullSecret: harbor}}]}}"
             )
         };
@@ -246,7 +248,16 @@ fn without_ours(mut object: Value) -> Value {
     for volume in spec["volumes"].as_array_mut().unwrap() {
         volume["image"] = Value::Null;
     }
-    without(&mut spec["affinity"], &|item| item["key"] == "kubernetes.io/hostname");
+    without(&mut spec["affinity"], &|item| item["key"] == "kubernetes.io/hostname" || item["key"] == "pool");
+    if let Some(terms) = spec.pointer_mut(TERMS).and_then(Value::as_array_mut) {
+        let mut seen = Vec::new(); // another way to be scheduled is a copy of each term
+        terms.retain(|term| {
+            !seen.contains(term) && {
+                seen.push(term.clone());
+                true
+            }
+        });
+    }
     without(&mut spec["affinity"], &|item| item["weight"] == 100 && item.get("preference").is_none());
     without(&mut spec["schedulingGates"], &|item| item["name"] == "berth.dev/image-on-node");
     without(&mut spec["imagePullSecrets"], &|item| *item == json!({"name": "harbor"}));
@@ -289,6 +300,7 @@ fn without(value: &mut Value, ours: &impl Fn(&Value) -> bool) {
 }
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const TERMS: &str = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
