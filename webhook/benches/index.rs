@@ -4,12 +4,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod cluster;
 mod measure;
 
-use std::{alloc::System, collections::BTreeMap, hint::black_box};
+use std::{alloc::System, hint::black_box, time::Instant};
 
 use berth::nodes::{Index, Node, Now};
-use serde_json::{Value, json};
+use cluster::{LISTED, node};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -23,6 +24,10 @@ fn main() {
         let what = format!("heap for each image of a node, bytes: {nodes} nodes × {LISTED} of {images} images");
         measure::verdict(&what, heap(nodes, images) / f64::from(nodes * LISTED), 40.0);
     }
+    let (peak, steady, end) = first_list();
+    measure::verdict("peak heap in the first list, less 32 MB, ÷ steady", (peak - 32.0 * 1_048_576.0) / steady, 1.5);
+    println!("    peak {:.1} MB, steady {:.1} MB", peak / 1e6, steady / 1e6);
+    measure::verdict("ready after the last node of the first list, ms", end, 300.0);
     let [Some(decoding), Some(updating)] = ["decode", "same"].map(|mode| measure::instructions(mode, 20, 120)) else {
         println!("updates: skipped, because valgrind is not installed");
         return;
@@ -33,16 +38,45 @@ fn main() {
 /// Bytes that an index of so many nodes keeps, each with `LISTED` of so many `images`.
 fn heap(nodes: u32, images: u32) -> f64 {
     let region = Region::new(ALLOCATOR);
-    let index = Index::from_nodes((0..nodes).map(|node| decode(&text(node, node, images))), 1_000, Now::read());
+    let index = Index::from_nodes((0..nodes).map(|node| decode(&self::node(node, node, images))), 1_000, Now::read());
     let change = region.change();
     drop(black_box(index));
     f64::from(u32::try_from(change.bytes_allocated - change.bytes_deallocated).unwrap())
 }
 
+/// Bytes at most and at last, when a list of 5 000 nodes is read page by page as the watch does it, and milliseconds from
+/// its end until the index is complete.
+fn first_list() -> (f64, f64, f64) {
+    let region = Region::new(ALLOCATOR);
+    let kept = || {
+        let change = region.change();
+        f64::from(u32::try_from(change.bytes_allocated.saturating_sub(change.bytes_deallocated)).unwrap())
+    };
+    let (mut index, mut peak) = (Index::new(1_000, Now::read()), 0.0_f64);
+    index.begin_list();
+    for page in 0..50 {
+        let text =
+            (0..100).map(|number| node(page * 100 + number, page * 100 + number, 1_000)).collect::<Vec<_>>().join(",");
+        let nodes: Vec<Node> = serde_json::from_str(&format!("[{text}]")).unwrap();
+        peak = peak.max(kept());
+        drop(text);
+        for node in &nodes {
+            assert!(index.apply(node));
+        }
+        peak = peak.max(kept());
+    }
+    let began = Instant::now();
+    index.end_list();
+    let end = began.elapsed().as_secs_f64() * 1e3;
+    let steady = kept();
+    drop(black_box(index));
+    (peak, steady, end)
+}
+
 /// Rounds for callgrind.
 fn run(mode: &str, rounds: u32) {
-    let update = text(7, 7, 1_000);
-    let mut index = Index::from_nodes((0..50).map(|node| decode(&text(node, node, 1_000))), 1_000, Now::read());
+    let update = node(7, 7, 1_000);
+    let mut index = Index::from_nodes((0..50).map(|node| decode(&self::node(node, node, 1_000))), 1_000, Now::read());
     for _ in 0..rounds {
         match mode {
             "decode" => drop(black_box(decode(&update))),
@@ -55,55 +89,3 @@ fn run(mode: &str, rounds: u32) {
 fn decode(text: &str) -> Node {
     serde_json::from_str(text).unwrap()
 }
-
-/// A Node as an API server writes it, with the images from number `first` on.
-fn text(node: u32, first: u32, images: u32) -> String {
-    let name = format!("ip-10-0-{}-{}.eu-west-1.compute.internal", node / 250, node % 250);
-    let mut labels: BTreeMap<String, String> =
-        (0..16).map(|label| (format!("example.com/label-{label}"), format!("value-{}", node % (label + 1)))).collect();
-    labels.insert("kubernetes.io/hostname".to_owned(), name.clone());
-    let fields = json!({ "f:status": { "f:conditions": { "k:{\"type\":\"Ready\"}": { "f:lastHeartbeatTime": {} } } } });
-    let manager = json!({ "manager": "kubelet", "operation": "Update", "apiVersion": "v1", "fieldsV1": fields });
-    json!({
-        "kind": "Node", "apiVersion": "v1",
-        "metadata": {
-            "name": name, "labels": labels,
-            "uid": "9b5f0b1e-9a55-4d7c-8d84-5ee3cc1dbd6c", "resourceVersion": "1234567",
-            "annotations": { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
-            "managedFields": [manager, manager, manager],
-        },
-        "spec": { "podCIDR": "10.1.2.0/24", "providerID": format!("aws:///eu-west-1a/i-{node:017x}") },
-        "status": {
-            "allocatable": {
-                "cpu": "3920m", "memory": "8039468Ki", "pods": "110", "ephemeral-storage": "18242267924",
-                "hugepages-1Gi": "0", "hugepages-2Mi": "0",
-            },
-            "conditions": [condition("DiskPressure", "False"), condition("PIDPressure", "False"), condition("Ready", "True")],
-            "images": (0..LISTED).map(|image| entry((first * 7 + image) % images)).collect::<Vec<_>>(),
-            "nodeInfo": {
-                "architecture": "amd64", "operatingSystem": "linux", "kernelVersion": "6.12.0",
-                "containerRuntimeVersion": "containerd://2.1.4", "kubeletVersion": "v1.36.3",
-            },
-        },
-    })
-    .to_string()
-}
-
-fn condition(kind: &str, status: &str) -> Value {
-    json!({
-        "type": kind, "status": status, "reason": "KubeletReady", "message": "kubelet is posting ready status",
-        "lastHeartbeatTime": "2026-11-21T08:00:00Z", "lastTransitionTime": "2026-11-21T07:00:00Z",
-    })
-}
-
-/// An entry with two names.
-fn entry(image: u32) -> Value {
-    let repository = format!("registry.example.com/team-{}/service-{image}", image % 17);
-    json!({
-        "names": [format!("{repository}@sha256:{image:064x}"), format!("{repository}:v1.{image}.0")],
-        "sizeBytes": 1_000_000_000 - image,
-    })
-}
-
-/// Images that a node lists.
-const LISTED: u32 = 50;

@@ -15,7 +15,7 @@ use std::{
 
 use berth::{
     admission::{App, Caller, Mode},
-    config::Config,
+    config::{Config, LabelOperator, LabelRequirement, Newest, Provided, Selector},
     nodes::{
         Heartbeat, Index, Node, Nodes, Now,
         node::{Condition, Image},
@@ -31,7 +31,7 @@ fn main() {
         (0..rounds).for_each(|_| drop(black_box(bench.review())));
         return;
     }
-    for what in ["pinned", "few", "guess", "mixed", "many"] {
+    for what in ["pinned", "few", "newest", "provided", "guess", "mixed", "many"] {
         for nodes in [100, 1_000, 5_000, 50_000] {
             let bytes = Bench::new(what, nodes).patch();
             #[allow(clippy::cast_precision_loss, reason = "some thousands")]
@@ -40,7 +40,14 @@ fn main() {
     }
     // Where half of the lists are cut, the Pod names all of a hundred nodes but only the cap's worth of more: 2.6 times
     // the work. From there on it must not grow.
-    for (what, base, most) in [("pinned", 100, 1.02), ("few", 100, 1.3), ("guess", 100, 1.3), ("mixed", 1_000, 1.3)] {
+    for (what, base, most) in [
+        ("pinned", 100, 1.02),
+        ("few", 100, 1.3),
+        ("newest", 100, 1.3),
+        ("provided", 100, 1.3),
+        ("guess", 100, 1.3),
+        ("mixed", 1_000, 1.3),
+    ] {
         let count = |nodes: u32| measure::instructions(&format!("{what}-{nodes}"), FEW, MANY);
         let Some(small) = count(base) else {
             println!("instructions: skipped, because valgrind is not installed");
@@ -63,6 +70,8 @@ fn words(what: &str) -> &'static str {
     match what {
         "pinned" => "a pinned image",
         "few" => "Never, held by three nodes",
+        "newest" => "Never, held by three nodes, one of them with another build",
+        "provided" => "Never, held by three nodes and provided by a third of all",
         "guess" => "Never, held by three nodes, all lists cut",
         "mixed" => "Never, held by three nodes, every other list cut",
         _ => "Never, held by every other node",
@@ -83,7 +92,7 @@ impl Bench {
         let now = Now::read();
         let index = Index::from_nodes((0..nodes).map(|number| node(what, number, nodes)), 50, now);
         let app = App {
-            config: Arc::new(Config::default()),
+            config: Arc::new(config(what)),
             keychain: Keychain::default(),
             pull_secrets: None,
             registry: Shared::new(registry, Duration::from_secs(300)),
@@ -114,6 +123,21 @@ impl Bench {
     }
 }
 
+fn config(what: &str) -> Config {
+    let mut config = Config::default();
+    match what {
+        "newest" => config.place.newest = Newest::Require,
+        "provided" => {
+            let (key, values) = ("topology.kubernetes.io/zone".to_owned(), vec!["eu-central-1a".to_owned()]);
+            let requirements = vec![LabelRequirement { key, operator: LabelOperator::In, values }];
+            let images = vec!["app".parse().unwrap()];
+            config.place.provided = vec![Provided { images, nodes: Selector { requirements } }];
+        }
+        _ => (),
+    }
+    config
+}
+
 /// A node of a cloud, by its number.
 fn node(what: &str, number: u32, nodes: u32) -> Node {
     let name = format!("ip-10-{}-{}-{}.eu-central-1.compute.internal", number >> 16, number >> 8 & 255, number & 255);
@@ -127,7 +151,7 @@ fn node(what: &str, number: u32, nodes: u32) -> Node {
     let mut images =
         vec![image("registry.k8s.io/pause:3.10"), image(&format!("docker.io/library/other:{}", number % 7))];
     if holds {
-        images.push(image("docker.io/library/app:dev"));
+        images.push(Image { size: i64::from(number == nodes / 2), ..image("docker.io/library/app:dev") });
     } else if cut {
         images.clear(); // the same to the index as a list of fifty, and sooner built
     }
