@@ -80,6 +80,7 @@ pub(crate) async fn tagged(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     refused_on_a(&off)?;
     // Nobody can see it from outside: Berth goes by the list.
     refused_on_a(&on)?;
+    ensure!(on.pods.iter().all(|pod| pod.node == "node-a"), "node-b does not even list it: {on:?}");
     Ok(vec![Row::new("`ctr images tag renamed:dev`: listed, and not usable").with([off, on])])
 }
 
