@@ -57,7 +57,7 @@ impl Machine {
             }
             boot(folder)
         };
-        let (init, life) = on_a_thread(boot).with_context(|| format!("cannot start the machine {name}"))?;
+        let (init, life) = on_a_thread(boot).with_context(|| format!("{name} does not start"))?;
         let id = i32::try_from(init.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
         let namespaces = Arc::new(pidfd_open(id, PidfdFlags::empty())?);
         Ok(Self { init, namespaces, _life: life })
