@@ -99,11 +99,12 @@ async fn what_a_kubelet_claims_moves_unpins_and_unmirrors_nothing_that_can_be_pu
     for image in ["redis", "redis:7", "ghcr.io/x/y:1", "ghcr.io/x/y"] {
         for policy in ["Always", "IfNotPresent"] {
             let object = pod_of(image, policy);
-            let (after, mut want) = (create(&lied, &object).await.0, create(&honest, &object).await.0);
+            let (mut after, mut want) = (create(&lied, &object).await.0, create(&honest, &object).await.0);
             // A note may say that two images share the name.
-            let mut after = after;
-            [&mut after, &mut want].into_iter().for_each(|object| drop(object["metadata"]["annotations"].take()));
-            [&mut after, &mut want].into_iter().for_each(|object| drop(object["metadata"]["labels"].take()));
+            for object in [&mut after, &mut want] {
+                object["metadata"]["annotations"].take();
+                object["metadata"]["labels"].take();
+            }
             assert_eq!(after, want, "{image} {policy}");
         }
     }

@@ -215,7 +215,7 @@ impl Images {
     /// Bytes of all names.
     #[cfg(test)]
     pub(super) fn kept_bytes(&self) -> usize {
-        self.names.keys().map(|name| name.len()).sum()
+        self.names.keys().map(str::len).sum()
     }
 
     /// How many entries, names, repositories and hosts are kept.

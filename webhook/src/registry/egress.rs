@@ -1,6 +1,6 @@
 //! Where Berth may connect to: images are named by tenants, and Berth sits inside the cluster.
 //!
-//! Every request passes [`Road::client`], which judges the URL, and every name passes [`Guard`], which judges what it
+//! Every request passes [`Road::client`], which judges the URL, and every name passes [`guard`], which judges what it
 //! resolves to: so the address that is judged is the one that is dialled. The HTTP client never resolves an address that
 //! is written as one, in any spelling; that one is judged by the URL.
 //!
