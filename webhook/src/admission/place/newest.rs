@@ -33,7 +33,9 @@ pub(super) fn narrow(reach: &mut Reach<'_>, newest: Newest) -> Option<Note> {
     if newest == Newest::Off {
         return None;
     }
-    let listing: Vec<Candidate<'_>> = reach.listing().copied().collect();
+    // A node without a hostname label cannot be preferred; where it is required, that is said.
+    let can_count = |node: &&Candidate<'_>| newest == Newest::Require || node.node.hostname().is_some();
+    let listing: Vec<Candidate<'_>> = reach.listing().filter(can_count).copied().collect();
     match verdict(reach.inventory, &listing) {
         Verdict::All => None,
         Verdict::Some(marked) => {

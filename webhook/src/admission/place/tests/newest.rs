@@ -140,3 +140,18 @@ fn a_digest_says_which_build_is_meant() {
     let nodes = vec![sized("a", 5), sized("b", 5), node("c", &[])];
     Case { wanted, newest: Newest::Require, history: vec![(60, sized("b", 6))], ..case(nodes) }.check(&["in a b"]);
 }
+
+#[test]
+fn a_node_that_cannot_be_named_is_not_preferred() {
+    let nameless =
+        with(told(node("c", &[]), 0), &json!({ "metadata": { "labels": { "kubernetes.io/hostname": null } } }));
+    let nodes = vec![pulled("a"), node("b", &[APP]), contested("d"), nameless];
+    let wanted = vec![never("app:dev")];
+    let case = Case { wanted, strategy: Strategy::Strict, newest: Newest::Prefer, ..case(nodes) };
+    case.check(&[
+        "in a b",
+        "prefer b",
+        "main: node c cannot be named: give it the label kubernetes.io/hostname",
+        NO_DIFFERENCE,
+    ]);
+}
