@@ -9,16 +9,17 @@ use http_body_util::{BodyExt as _, StreamBody};
 use kube::{
     Api, Client, Resource,
     client::Body,
-    runtime::{WatchStreamExt as _, watcher},
+    runtime::{WatchStreamExt as _, utils::Backoff, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower::{BoxError, service_fn};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::telemetry::Metrics;
 
-/// Folds all news of a kind of object, for ever: whatever fails is logged, counted and tried again, ever more slowly.
+/// Folds all news of a kind of object, for ever: whatever fails is logged, counted and tried again within a second or
+/// so, because an API server that is back should be heard of at once.
 pub(crate) async fn follow<K>(
     kind: &'static str,
     api: Api<K>,
@@ -29,16 +30,47 @@ pub(crate) async fn follow<K>(
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let config = watcher::Config { timeout: Some(WATCH_SECONDS), ..config };
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api, config).backoff(Pauses::default()));
+    let mut told: Option<Instant> = None;
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => fold(event),
             Err(error) => {
                 metrics.watch_failed(kind);
-                warn!(kind, %error, "a watch broke off and will be taken up again");
+                if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                    told = Some(Instant::now());
+                    warn!(kind, %error, "a watch broke off and will be taken up again");
+                } else {
+                    debug!(kind, %error, "a watch broke off again");
+                }
             }
         }
     }
+}
+
+/// Time between failures and new attempts: doubled from one to the next of a series, up to a second.
+#[derive(Debug, Default)]
+struct Pauses {
+    failures: u32,
+    last: Option<Instant>,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.last.is_some_and(|last| last.elapsed() >= CALM) {
+            self.failures = 0;
+        }
+        let pause = SHORTEST_PAUSE.saturating_mul(1 << self.failures.min(DOUBLED));
+        (self.failures, self.last) = (self.failures.saturating_add(1), Some(Instant::now()));
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    /// Called at each sign of life, which a list is before it was answered: the time without failures counts instead.
+    fn reset(&mut self) {}
 }
 
 /// A client like `client` that gives up where the API server is silent, and calls `heard` when it is not.
@@ -85,6 +117,13 @@ fn listening(
 pub(crate) const WATCH_SECONDS: u32 = 60;
 /// Silence after which a connection counts as dead: longer than a watch without news.
 const SILENCE: Duration = Duration::from_secs(75);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(125);
+/// Three times doubled, it is a second.
+const DOUBLED: u32 = 3;
+/// A failure after this long without one is the first of a series.
+const CALM: Duration = Duration::from_secs(30);
+/// Time between two lines of the log about the same watch.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 pub(crate) mod fake;
