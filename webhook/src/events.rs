@@ -1,6 +1,6 @@
-//! Events: what Berth says about Pods after their review, where `kubectl describe` shows it.
+//! Events: what Berth says about Pods after their review, and about its certificates, where `kubectl describe` shows it.
 //!
-//! Each is written once for a Pod and a text: its name is made of both, so that neither a second controller nor one that
+//! Each is written once for an object and a text: its name is made of both, so that neither a second controller nor one that
 //! was restarted says it again. On the Pod's top owner the Events of all its Pods are one series.
 
 mod owner;
@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::{
+    api::core::v1::ObjectReference,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
 use kube::Client;
 use tokio::{
     sync::Notify,
@@ -47,6 +50,18 @@ impl PodRef {
             owner: owner::controller(metadata).cloned(),
         })
     }
+
+    /// As an Event refers to it.
+    fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(self.namespace.clone()),
+            name: Some(self.name.clone()),
+            uid: Some(self.uid.clone()),
+            ..ObjectReference::default()
+        }
+    }
 }
 
 /// Why an Event is made: its `reason`.
@@ -60,6 +75,18 @@ pub enum Reason {
     StuckOnImage,
     /// Its review left notes on which a person should act.
     ImageNotes,
+    /// A certificate was made.
+    CertificateIssued,
+    /// A new CA is being published.
+    RotationStarted,
+    /// It signs, and the old one is retired.
+    RotationFinished,
+    /// What a Secret holds is not served.
+    CertificateRefused,
+    /// Somebody had taken CAs out of a configuration.
+    BundleRestored,
+    /// What has to be done about certificates cannot be done.
+    CertificateTrouble,
 }
 
 impl Reason {
@@ -70,6 +97,12 @@ impl Reason {
             Self::GateLifted => "GateLifted",
             Self::StuckOnImage => "StuckOnImage",
             Self::ImageNotes => "ImageNotes",
+            Self::CertificateIssued => "CertificateIssued",
+            Self::RotationStarted => "RotationStarted",
+            Self::RotationFinished => "RotationFinished",
+            Self::CertificateRefused => "CertificateRefused",
+            Self::BundleRestored => "BundleRestored",
+            Self::CertificateTrouble => "CertificateTrouble",
         }
     }
 
@@ -78,14 +111,25 @@ impl Reason {
         match self {
             Self::WaitingForImage | Self::GateLifted | Self::StuckOnImage => "Place",
             Self::ImageNotes => "Review",
+            Self::CertificateIssued
+            | Self::RotationStarted
+            | Self::RotationFinished
+            | Self::CertificateRefused
+            | Self::BundleRestored
+            | Self::CertificateTrouble => "Certify",
         }
     }
 
     /// The Event's `type`.
     fn kind(self) -> &'static str {
         match self {
-            Self::GateLifted => "Normal",
-            Self::WaitingForImage | Self::StuckOnImage | Self::ImageNotes => "Warning",
+            Self::GateLifted | Self::CertificateIssued | Self::RotationStarted | Self::RotationFinished => "Normal",
+            Self::WaitingForImage
+            | Self::StuckOnImage
+            | Self::ImageNotes
+            | Self::CertificateRefused
+            | Self::BundleRestored
+            | Self::CertificateTrouble => "Warning",
         }
     }
 }
@@ -93,7 +137,9 @@ impl Reason {
 /// What is to be said.
 #[derive(Clone, Debug)]
 struct Saying {
-    pod: PodRef,
+    about: ObjectReference,
+    /// What controls it.
+    owner: Option<OwnerReference>,
     reason: Reason,
     note: String,
     /// How often it was tried in vain.
@@ -128,7 +174,15 @@ impl Recorder {
 
     /// Says `note` about `pod`, in a moment; nothing where that was said within the hour for which Events are kept.
     pub fn say(&self, pod: &PodRef, reason: Reason, note: &str) {
-        let saying = Saying { pod: pod.clone(), reason, note: write::note(note), failed: 0 };
+        self.say_about(Saying::new(pod.reference(), pod.owner.clone(), reason, note));
+    }
+
+    /// The same about any object; its uid may be unknown.
+    pub fn say_of(&self, about: ObjectReference, reason: Reason, note: &str) {
+        self.say_about(Saying::new(about, None, reason, note));
+    }
+
+    fn say_about(&self, saying: Saying) {
         if self.queue().is_new(&saying.name(), Instant::now()) {
             self.put(saying);
         }
@@ -161,11 +215,11 @@ impl Recorder {
         }
     }
 
-    /// Writes one Event on its Pod and, where it is new, counts it for the Pod's top owner.
+    /// Writes one Event on its object and, where it is new, counts it for the object's top owner.
     async fn write(&self, mut saying: Saying) {
-        match self.create(&saying.name(), &saying.on_pod(), saying.reason, &saying.note, 1).await {
+        match self.create(&saying.name(), &saying.about, saying.reason, &saying.note, 1).await {
             Ok(Told::New) => {
-                if let Some(owner) = self.owners.top(&saying.pod).await {
+                if let Some(owner) = self.owners.top(saying.namespace(), saying.owner.as_ref()).await {
                     let (name, told) = series::about(&saying, owner);
                     self.series().count(&name, told);
                 }
@@ -178,8 +232,8 @@ impl Recorder {
                 time::sleep(AFTER_FAILURE).await;
             }
             Err(failure) => {
-                let PodRef { namespace, name, .. } = &saying.pod;
-                warn!(namespace, pod = name, %failure, "an Event could not be written");
+                let ObjectReference { kind, name, .. } = &saying.about;
+                warn!(namespace = saying.namespace(), kind, name, %failure, "an Event could not be written");
                 self.queue().forget(&saying.name());
                 self.metrics.controller.event(outcome::Event::Failed);
             }

@@ -13,7 +13,6 @@ use kube::{
 use moka::sync::Cache;
 use tracing::debug;
 
-use super::PodRef;
 use crate::call::within;
 
 /// Finds top owners, and remembers them for a while.
@@ -28,20 +27,20 @@ impl Owners {
         Self { client, above: Cache::builder().max_capacity(ABOVE_MOST).time_to_live(ABOVE_LIFE).build() }
     }
 
-    /// The top owner of `pod`; none where nothing in its namespace controls it.
+    /// The top owner of what `direct` controls in `namespace`; none where nothing there controls it.
     ///
     /// Where what stands above its direct owner cannot be read, that is the one.
-    pub(super) async fn top(&self, pod: &PodRef) -> Option<ObjectReference> {
-        let direct = pod.owner.as_ref().filter(|owner| !(owner.api_version == "v1" && owner.kind == "Node"))?;
+    pub(super) async fn top(&self, namespace: &str, direct: Option<&OwnerReference>) -> Option<ObjectReference> {
+        let direct = direct.filter(|owner| !(owner.api_version == "v1" && owner.kind == "Node"))?;
         let above = match self.above.get(&direct.uid) {
             Some(above) => above,
-            None => self.read(&pod.namespace, direct).await,
+            None => self.read(namespace, direct).await,
         };
         let top = above.as_ref().unwrap_or(direct);
         Some(ObjectReference {
             api_version: Some(top.api_version.clone()),
             kind: Some(top.kind.clone()),
-            namespace: Some(pod.namespace.clone()),
+            namespace: Some(namespace.to_owned()),
             name: Some(top.name.clone()),
             uid: Some(top.uid.clone()),
             ..ObjectReference::default()

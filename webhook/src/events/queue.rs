@@ -46,7 +46,7 @@ impl Queue {
 
     /// Appends `saying`, unless its namespace has too many waiting.
     pub(super) fn push(&mut self, saying: Saying) -> bool {
-        let line = self.lines.entry(saying.pod.namespace.clone()).or_default();
+        let line = self.lines.entry(saying.namespace().to_owned()).or_default();
         let room = line.len() < LINE_MOST;
         if room {
             line.push_back(saying);
@@ -84,7 +84,7 @@ mod tests {
 
     fn saying(namespace: &str, name: &str) -> Saying {
         let pod = PodRef { namespace: namespace.into(), name: name.into(), uid: format!("uid-of-{name}"), owner: None };
-        Saying { pod, reason: Reason::ImageNotes, note: "look".into(), failed: 0 }
+        Saying::new(pod.reference(), None, Reason::ImageNotes, "look")
     }
 
     #[test]
@@ -95,10 +95,10 @@ mod tests {
             assert!(queue.push(saying("loud", name)));
         }
         assert!(queue.push(saying("a", "4")) && queue.push(saying("z", "5")));
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|saying| saying.pod.name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|saying| saying.about.name.unwrap()).collect();
         assert_eq!(order, ["4", "1", "5", "2", "3"]);
         assert!(queue.push(saying("loud", "6")));
-        assert_eq!(queue.pop().unwrap().pod.name, "6");
+        assert_eq!(queue.pop().unwrap().about.name.unwrap(), "6");
     }
 
     #[test]

@@ -78,7 +78,7 @@ mod tests {
         let mut written = Vec::new();
         for number in 0..1000 {
             let pod = PodRef { namespace: "shop".into(), name: "p".into(), uid: number.to_string(), owner: None };
-            let saying = Saying { pod, reason: Reason::WaitingForImage, note: "waits".into(), failed: 0 };
+            let saying = Saying::new(pod.reference(), None, Reason::WaitingForImage, "waits");
             let (name, told) = about(&saying, owner.clone());
             series.count(&name, told);
             written.extend(series.due(start + Duration::from_millis(20 * number)));
@@ -95,7 +95,7 @@ mod tests {
         let names = (0..1000).map(|number| {
             let pod = PodRef { namespace: "shop".into(), name: "p".into(), uid: number.to_string(), owner: None };
             let note = format!("the registry is asked again in {number} s");
-            about(&Saying { pod, reason: Reason::ImageNotes, note, failed: 0 }, owner.clone()).0
+            about(&Saying::new(pod.reference(), None, Reason::ImageNotes, &note), owner.clone()).0
         });
         let names: std::collections::HashSet<_> = names.collect();
         assert_eq!(names.len(), usize::try_from(SLOTS).unwrap());

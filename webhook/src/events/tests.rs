@@ -63,6 +63,40 @@ async fn an_event_is_on_the_pod_and_on_its_top_owner_and_written_once() {
     assert_eq!((&on_owner["regarding"]["kind"], &on_owner["regarding"]["uid"]), (&json!("Deployment"), &json!("top")));
 }
 
+/// An Event must be in a namespace, and many objects are in none.
+#[tokio::test(start_paused = true)]
+async fn an_event_on_what_is_in_no_namespace_is_in_default() {
+    let server = Server::new([event(&Value::Null), event(&Value::Null)]);
+    let mut tasks = JoinSet::new();
+    let events = recorder(&server, &mut tasks);
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let about = ObjectReference {
+            api_version: Some("admissionregistration.k8s.io/v1".to_owned()),
+            kind: Some(kind.to_owned()),
+            name: Some("zz-berth.dev".to_owned()),
+            ..ObjectReference::default()
+        };
+        for _ in 0..2 {
+            events.say_of(about.clone(), Reason::BundleRestored, "the CAs are back");
+        }
+    }
+    time::sleep(Duration::from_secs(10)).await;
+    let lines = server.asked();
+    let paths: Vec<_> = lines.iter().filter_map(|line| line.split('?').next()).collect();
+    assert_eq!(paths, ["POST /apis/events.k8s.io/v1/namespaces/default/events"; 2], "one for each, and each once");
+    let [one, other] = &server.bodies()[..] else { panic!("two Events") };
+    assert_ne!(one["metadata"]["name"], other["metadata"]["name"]);
+    assert_eq!(
+        one["regarding"],
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "name": "zz-berth.dev",
+        })
+    );
+    assert_eq!((&one["type"], &one["action"]), (&json!("Warning"), &json!("Certify")));
+}
+
 /// After a restart all is said again, and nothing is written that is there.
 #[tokio::test(start_paused = true)]
 async fn what_stands_there_is_not_counted_again() {

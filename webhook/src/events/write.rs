@@ -5,7 +5,7 @@ use k8s_openapi::{
         core::v1::ObjectReference,
         events::v1::{Event, EventSeries},
     },
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference},
     jiff::Timestamp,
 };
 use kube::{
@@ -32,22 +32,27 @@ pub(super) enum Told {
 }
 
 impl Saying {
-    /// The Event's name: the same for the same Pod and text, whoever says it.
-    pub(super) fn name(&self) -> String {
-        name(&self.pod.name, hash(&[&self.pod.uid, self.reason.word(), &self.note]))
+    pub(super) fn new(about: ObjectReference, owner: Option<OwnerReference>, reason: Reason, text: &str) -> Self {
+        Self { about, owner, reason, note: note(text), failed: 0 }
     }
 
-    /// What the Event is about.
-    pub(super) fn on_pod(&self) -> ObjectReference {
-        ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(self.pod.namespace.clone()),
-            name: Some(self.pod.name.clone()),
-            uid: Some(self.pod.uid.clone()),
-            ..ObjectReference::default()
-        }
+    /// The Event's name: the same for the same object and text, whoever says it.
+    pub(super) fn name(&self) -> String {
+        let ObjectReference { kind, name: about, uid, .. } = &self.about;
+        let [kind, about, uid] = [kind, about, uid].map(|text| text.as_deref().unwrap_or_default());
+        name(about, hash(&[kind, uid, self.reason.word(), &self.note]))
     }
+
+    /// Where the Event is.
+    pub(super) fn namespace(&self) -> &str {
+        namespace(&self.about)
+    }
+}
+
+/// The namespace of an Event: of what it is about, and `default` where that is in none.
+/// Source: `k8s.io/kubernetes/pkg/apis/core/validation`, `legacyValidateEvent`.
+fn namespace(about: &ObjectReference) -> &str {
+    about.namespace.as_deref().unwrap_or("default")
 }
 
 impl Recorder {
@@ -120,7 +125,7 @@ impl Recorder {
     }
 
     fn events(&self, about: &ObjectReference) -> Api<Event> {
-        Api::namespaced(self.client.clone(), about.namespace.as_deref().unwrap_or_default())
+        Api::namespaced(self.client.clone(), namespace(about))
     }
 }
 
