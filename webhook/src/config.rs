@@ -3,6 +3,7 @@
 //! The shape of the file is the shape of these structs. A key enters with the capability behind it.
 
 mod access;
+mod certificates;
 mod files;
 mod hosting;
 mod load;
@@ -23,6 +24,7 @@ mod tests;
 use std::time::Duration;
 
 pub use access::{CredentialSource, Credentials, LocalRegistry, PullSecrets, UnlistedRegistries};
+pub use certificates::{CertificateSource, Certificates};
 pub use files::Files;
 pub use hosting::Hosting;
 use load::Profile;
@@ -58,6 +60,8 @@ pub struct Config {
     pub credentials: Vec<Credentials>,
     /// Pull secrets of Pods.
     pub pull_secrets: PullSecrets,
+    /// The certificate that API servers know Berth by.
+    pub certificates: Certificates,
     /// Kinds of owner whose operators compare images: their Pods are placed only.
     pub skip_owners: Vec<OwnerKind>,
     /// What a tenant may switch off by the annotation `berth.dev/skip`.
@@ -86,6 +90,7 @@ impl Config {
                 .unwrap_or(UnlistedRegistries::Allow),
             credentials: root.sections("credentials", Credentials::read),
             pull_secrets: PullSecrets::read(root.section("pullSecrets")),
+            certificates: Certificates::read(root.section("certificates")),
             skip_owners: root.list("skipOwners", OwnerKind::read).unwrap_or_else(OwnerKind::known),
             tenants: Tenants::read(root.section("tenants")),
             limits: Limits::read(root.section("limits")),

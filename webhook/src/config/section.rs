@@ -121,6 +121,12 @@ impl<'n, 'f> Section<'n, 'f> {
         self.findings.errors.push(finding);
     }
 
+    /// Adds a warning about `key`.
+    pub(super) fn warning(&mut self, key: &str, text: impl Into<String>) {
+        let finding = self.place_of(key).finding(text);
+        self.findings.warnings.push(finding);
+    }
+
     /// Everything found so far, to add what concerns more than one mapping.
     pub(super) fn findings(&mut self) -> &mut Findings {
         self.findings

@@ -126,7 +126,8 @@ fn says_what_the_file_is_not() {
         "c.yaml:1: apiVersion: `v1` is not one of `berth.dev/v1alpha1`\n\
          c.yaml:2: kind: `ConfigMap` is not one of `Configuration`\n\
          c.yaml:3: data: there is no such key; here can stand `apiVersion`, `kind`, `profile`, `pin`, `mirror`, `place`, \
-         `registries`, `localRegistry`, `unlistedRegistries`, `credentials`, `pullSecrets`, `skipOwners`, `tenants`, `limits`",
+         `registries`, `localRegistry`, `unlistedRegistries`, `credentials`, `pullSecrets`, `certificates`, `skipOwners`, \
+         `tenants`, `limits`",
     );
     bad_file(
         "- a\n",
