@@ -185,10 +185,19 @@ pub async fn lift_all(cluster: &Cluster) -> anyhow::Result<Output> {
 
 /// The same, for an API server that is said to be at `server`.
 pub async fn lift_all_at(cluster: &Cluster, server: &str) -> anyhow::Result<Output> {
-    let folder = Folder::new("lift-all")?;
+    way_out(cluster, server, "--lift-all").await
+}
+
+/// Runs `berth controller --uninstall` with the controller's rights, and nothing else.
+pub async fn uninstall(cluster: &Cluster) -> anyhow::Result<Output> {
+    way_out(cluster, cluster.server(), "--uninstall").await
+}
+
+async fn way_out(cluster: &Cluster, server: &str, flag: &str) -> anyhow::Result<Output> {
+    let folder = Folder::new("way-out")?;
     let user = "system:serviceaccount:berth-system:berth-controller";
     let mut command = Command::new(program().await?);
-    command.args(["controller", "--lift-all"]);
+    command.args(["controller", flag]);
     command.env("KUBECONFIG", folder.write("kubeconfig", cluster.authority().kubeconfig(server, user, None)?)?);
     Ok(tokio::task::spawn_blocking(move || command.output()).await??)
 }

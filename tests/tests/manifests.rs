@@ -131,10 +131,11 @@ fn pull_secret_binding(namespace: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_controller_may_lift_gates_write_events_and_renew_its_lease() {
+async fn the_controller_may_lift_gates_write_events_and_keep_its_lease_and_certificates() {
     check_rights("berth-controller", "default", &CONTROLLER).await.unwrap();
-    let own = ["leases create", "leases/berth-controller patch"];
-    check_rights("berth-controller", SYSTEM, &[&own, CONTROLLER.as_slice()].concat()).await.unwrap();
+    let secrets = ["secrets create", "secrets/berth-ca/berth-tls get list watch update"];
+    let own = [["leases create", "leases/berth-controller patch"], secrets].concat();
+    check_rights("berth-controller", SYSTEM, &[own.as_slice(), &CONTROLLER].concat()).await.unwrap();
 }
 
 /// Nothing binds the `ClusterRole` for stuck Pods; where somebody does, it is `delete` and nothing else.
@@ -151,8 +152,15 @@ async fn the_controller_deletes_pods_where_somebody_lets_it() {
 }
 
 /// What the controller may do in every namespace.
-const CONTROLLER: [&str; 5] =
-    ["pods list watch patch", "nodes list watch", "events create get patch", "replicasets get", "jobs get"];
+const CONTROLLER: [&str; 7] = [
+    "pods list watch patch",
+    "nodes list watch",
+    "events create get patch",
+    "replicasets get",
+    "jobs get",
+    "mutatingwebhookconfigurations/zz-berth.dev get list watch patch delete",
+    "validatingwebhookconfigurations/zz-berth.dev get list watch patch delete",
+];
 
 /// Compares all rights of a service account in a namespace with `want`, `resource[/name] verb…`; what every
 /// authenticated user may do is left out.

@@ -13,6 +13,8 @@ pub mod stuck;
 
 pub mod gates;
 
+pub mod certificates;
+
 pub mod attention;
 pub mod events;
 

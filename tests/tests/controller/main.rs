@@ -15,6 +15,7 @@ mod hour;
 mod said;
 mod stuck;
 mod two;
+mod uninstall;
 
 use std::time::Duration;
 

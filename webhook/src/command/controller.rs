@@ -1,12 +1,8 @@
 //! `berth controller`: the one that writes.
 
-use std::{
-    env,
-    io::{self, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+mod way_out;
+
+use std::{env, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
@@ -20,7 +16,7 @@ use crate::{
     attention,
     config::Config,
     events::Recorder,
-    gates::{Gates, Means, all::open_all},
+    gates::{Gates, Means},
     nodes::{Nodes, heartbeat},
     server::{self, drain::Pauses, status},
     stuck::Stuck,
@@ -37,15 +33,21 @@ pub struct Args {
     /// Where `/livez`, `/readyz` and `/metrics` are, over plain HTTP.
     #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
     status_listen: SocketAddr,
-    /// Open the gates of all Pods, wherever their images are, and end: before Berth is uninstalled.
+    /// Open the gates of all Pods, wherever their images are, and end.
     #[arg(long, conflicts_with_all = ["config", "status_listen"])]
     lift_all: bool,
+    /// Delete both webhook configurations, open the gates of all Pods, and end: the first step of uninstalling Berth.
+    #[arg(long, conflicts_with_all = ["config", "status_listen", "lift_all"])]
+    uninstall: bool,
 }
 
-/// Runs until it is told to stop, or until all gates are open.
+/// Runs until it is told to stop, or until it is out of the way.
 pub async fn run(args: Args) -> Result<Outcome, Failure> {
     if args.lift_all {
-        return lift_all().await;
+        return way_out::lift_all().await;
+    }
+    if args.uninstall {
+        return way_out::uninstall().await;
     }
     logs::init();
     let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
@@ -100,31 +102,6 @@ fn follow(means: Means, gates: Arc<Gates>, tasks: &mut JoinSet<()>) {
     let able = gates.clone();
     tasks.spawn(heartbeat::renew(client, own_namespace, holder(), move || able.able()));
     tasks.spawn(async move { gates.run().await });
-}
-
-/// Opens all gates, and says which.
-async fn lift_all() -> Result<Outcome, Failure> {
-    let opened = open_all(&cluster::client().await?).await;
-    let opened = opened.context("the Pods cannot be listed").map_err(Failure::Unavailable)?;
-    let mut lines = String::new();
-    for one in &opened {
-        let outcome = one.failure.as_deref().unwrap_or("opened");
-        lines.extend([&one.pod.namespace, "/", &one.pod.name, ": ", outcome, "\n"]);
-    }
-    let failed = opened.iter().filter(|one| one.failure.is_some()).count();
-    let open = opened.len() - failed;
-    match open {
-        0 => lines.push_str("no gate was opened\n"),
-        1 => lines.push_str("1 gate was opened\n"),
-        _ => lines.extend([&open.to_string(), " gates were opened\n"]),
-    }
-    // A closed standard output leaves nobody to tell.
-    let _unheard = io::stdout().write_all(lines.as_bytes());
-    if failed > 0 {
-        let what = if failed == 1 { "1 gate is".to_owned() } else { format!("{failed} gates are") };
-        return Err(Failure::Unavailable(anyhow!("{what} still closed: mend what stands above, and run it again")));
-    }
-    Ok(Outcome::Done)
 }
 
 /// Who acts, for people who look at the Lease or an Event: the name of the Pod.

@@ -11,7 +11,7 @@ use super::{AT_ONCE, NOT_YET_BOUND, lift::Gated, list, pods};
 use crate::{
     admission::{
         note::Note,
-        place::{GATED_LABEL, Placement},
+        place::{GATED_LABEL, Placement, WAITED},
     },
     call::{Failure, within},
     events::PodRef,
@@ -26,13 +26,14 @@ pub struct Opened {
     pub failure: Option<String>,
 }
 
-/// Opens the gates of all Pods, wherever their images are, and takes the label off Pods that have no gate.
+/// Opens the gates of all Pods, wherever their images are, and takes the label off Pods that have no gate. The Pods say
+/// that they waited `until` that.
 ///
 /// Pods that are gated meanwhile are found as well: it is looked again until there are no more, a few times.
 ///
 /// # Errors
 /// The Pods cannot be listed.
-pub async fn open_all(client: &Client) -> anyhow::Result<Vec<Opened>> {
+pub async fn open_all(client: &Client, until: &str) -> anyhow::Result<Vec<Opened>> {
     let mut all: Vec<Opened> = Vec::new();
     for _ in 0..ROUNDS {
         let found = gated(client).await?;
@@ -41,7 +42,7 @@ pub async fn open_all(client: &Client) -> anyhow::Result<Vec<Opened>> {
         }
         all.retain(|opened| opened.failure.is_none()); // they are tried again
         let open = |pod: Gated| async move {
-            let failure = open(client, &pod).await.err().map(|failure| failure.to_string());
+            let failure = open(client, &pod, until).await.err().map(|failure| failure.to_string());
             Opened { pod: pod.who, failure }
         };
         all.extend(stream::iter(found).map(open).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
@@ -57,9 +58,13 @@ async fn gated(client: &Client) -> Result<Vec<Gated>, Failure> {
 }
 
 /// Where the Pod has changed since it was listed, the next round finds it.
-async fn open(client: &Client, pod: &Gated) -> Result<(), Failure> {
+async fn open(client: &Client, pod: &Gated, until: &str) -> Result<(), Failure> {
     let Ok(decoded) = pod.pod() else { return Ok(()) }; // the API server shows no such Pod
-    let patch = pod.lift(&decoded, &Placement::default(), &[Note::info(BY_HAND)]);
+    let patch = pod.lift(
+        &decoded,
+        &Placement::default(),
+        &[Note::info(format!("{WAITED} until {until}, wherever its image is"))],
+    );
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), &pod.who.namespace, &pods());
     match within(api.patch(&pod.who.name, &PatchParams::default(), &Patch::Json::<()>(patch))).await {
         Err(failure) if failure.is_gone() => Ok(()),
@@ -85,6 +90,5 @@ async fn unlabel(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-const BY_HAND: &str = "waited until `berth controller --lift-all` opened its gate, wherever its image is";
 /// How often it is looked for gated Pods.
 const ROUNDS: usize = 5;
