@@ -117,7 +117,7 @@ fn period(now: SystemTime, lifetime: Duration) -> Result<(OffsetDateTime, Offset
 }
 
 /// How long before its making a certificate begins to count.
-const BACK_DATED: Duration = Duration::from_secs(60 * 60);
+pub(crate) const BACK_DATED: Duration = Duration::from_secs(60 * 60);
 /// Callers read the alternative names only; this is for people.
 const LEAF_NAME: &str = "webhook";
 

@@ -11,7 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::{Error, Validity, inspect, verify};
+use crate::{Bundle, Error, Validity, inspect};
 
 /// A client whose certificate was verified.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Client {
 pub fn verify_client(chain: &[CertificateDer<'_>], bundle: &str, now: SystemTime) -> Result<Client, Error> {
     let (first, intermediates) = chain.split_first().ok_or(Error::NoCertificate)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(verify::roots(bundle, now)?, provider)
+    let verifier = WebPkiClientVerifier::builder_with_provider(Bundle::parse(bundle.as_bytes())?.roots(now)?, provider)
         .build()
         .map_err(|_| Error::EmptyBundle)?;
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);

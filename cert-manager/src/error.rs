@@ -1,12 +1,25 @@
 //! What can be wrong with a certificate.
 
+use std::time::SystemTime;
+
+use crate::moment::written;
+
 /// Why a certificate was not issued, or not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A Secret lacks an entry.
+    #[error("the entry `{entry}` is missing")]
+    Missing {
+        /// Its name.
+        entry: &'static str,
+    },
     /// The text holds no PEM certificate, or none that parses.
     #[error("there is no readable certificate: expected a PEM block `CERTIFICATE`")]
     NoCertificate,
+    /// After the first certificate only the CAs may follow that stand between it and the bundle.
+    #[error("there are two certificates that are no CAs: which of them is to be served?")]
+    SeveralLeaves,
     /// The text holds no private key, or none of a known kind.
     #[error("there is no readable private key: expected a PEM block `PRIVATE KEY`")]
     NoKey,
@@ -37,6 +50,27 @@ pub enum Error {
     /// No CA of the bundle is valid at this time.
     #[error("the bundle holds no CA that is valid at this time")]
     EmptyBundle,
+    /// It has ended.
+    #[error("the certificate expired at {}", written(*.ended))]
+    Expired {
+        /// Its last moment.
+        ended: SystemTime,
+    },
+    /// It has not begun, or the clock here is wrong.
+    #[error("the certificate is not valid before {}", written(*.begins))]
+    NotYetValid {
+        /// Its first moment.
+        begins: SystemTime,
+    },
+    /// API servers call another name than it was made for.
+    #[error("the certificate is not for the name `{name}`")]
+    WrongName {
+        /// The name of the call.
+        name: String,
+    },
+    /// No CA of the bundle has signed it.
+    #[error("no CA of the bundle has signed the certificate")]
+    Unvouched,
     /// A caller that trusts the bundle would refuse the certificate.
     #[error("the certificate does not verify for `{name}`")]
     Refused {

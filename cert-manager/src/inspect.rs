@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, time::ASN1Time};
 
-use crate::Error;
+use crate::{Error, authority::BACK_DATED};
 
 /// The time during which a certificate counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +20,17 @@ impl Validity {
     /// Whether `now` lies in it.
     pub fn covers(&self, now: SystemTime) -> bool {
         self.not_before <= now && now <= self.not_after
+    }
+
+    /// When the certificate was made, if it was made here: its beginning is back-dated. Never after its end.
+    pub fn issued(&self) -> SystemTime {
+        self.not_before.checked_add(BACK_DATED).unwrap_or(self.not_before).min(self.not_after)
+    }
+
+    /// When it should be replaced: two thirds of its life have passed since it was made.
+    pub fn renewal(&self) -> SystemTime {
+        let life = self.not_after.duration_since(self.issued()).unwrap_or_default();
+        self.not_after.checked_sub(life / 3).unwrap_or(self.not_after)
     }
 }
 

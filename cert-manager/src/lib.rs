@@ -1,8 +1,8 @@
-//! Issues the certificates that a Kubernetes webhook serves with, and verifies them as an API server would.
+//! Issues and rotates the certificates that a Kubernetes webhook serves with, and verifies them as an API server would.
 //!
 //! An [`Authority`] is one CA for all replicas. It signs [`Leaf`]s for the names by which the API server calls the
 //! webhook's Service ([`service_names`]). Nothing is used before [`verify()`] has accepted it against the published
-//! bundle. [`verify_client`] looks the other way: who calls. Everything here is data to data: the time is an argument, and nothing is stored or sent.
+//! bundle. [`verify_client`] looks the other way: who calls. Everything there is data to data: the time is an argument.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -16,16 +16,36 @@
 //! # Ok::<(), berth_cert_manager::Error>(())
 //! ```
 
+mod manager;
+mod observer;
+pub mod plan;
+pub mod settings;
+pub mod state;
+pub mod store;
+mod subject;
+
+mod served;
+
 mod authority;
+mod bundle;
+mod chain;
 mod client;
 mod error;
 mod inspect;
 mod leaf;
+mod moment;
 mod verify;
 
 pub use authority::Authority;
+pub use bundle::{Anchor, Bundle};
+pub use chain::Chain;
 pub use client::{Client, verify_client};
 pub use error::Error;
 pub use inspect::{Validity, validity};
 pub use leaf::{Leaf, service_names};
+pub use manager::{Failure, Look, Manager};
+pub use observer::{About, News, Observer};
+pub use served::Served;
+pub use settings::Settings;
+pub use subject::Subject;
 pub use verify::{authorities, verify};

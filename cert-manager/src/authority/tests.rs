@@ -134,17 +134,25 @@ fn a_client_accepts_what_the_bundle_signed_for_the_name_and_the_time() {
     assert_eq!(validity.not_after, now() + 90 * DAY);
     verify(&leaf, &bundle, NAME, now() - BACK_DATED).unwrap();
 
-    let refused = |bundle: &str, name: &str, now| {
-        let ended = verify(&leaf, bundle, name, now);
-        assert!(matches!(ended, Err(Error::Refused { .. })), "{ended:?}");
-    };
-    refused(&bundle, "other.berth-system.svc", now());
-    refused(&bundle, NAME, now() + 91 * DAY);
-    refused(other.certificate_pem(), NAME, now());
-    let empty = verify(&leaf, &bundle, NAME, now() + 366 * DAY);
-    assert!(matches!(empty, Err(Error::EmptyBundle)), "an expired CA vouches for nobody: {empty:?}");
-    let early = verify(&leaf, &bundle, NAME, now() - 2 * BACK_DATED);
-    assert!(matches!(early, Err(Error::EmptyBundle)), "{early:?}");
+    let ended = |bundle: &str, name: &str, now| verify(&leaf, bundle, name, now).unwrap_err();
+    let other_name = ended(&bundle, "other.berth-system.svc", now());
+    assert!(matches!(other_name, Error::WrongName { .. }), "{other_name:?}");
+    let late = ended(&bundle, NAME, now() + 91 * DAY);
+    assert!(matches!(late, Error::Expired { .. }), "{late:?}");
+    let stranger = ended(other.certificate_pem(), NAME, now());
+    assert!(matches!(stranger, Error::Unvouched), "{stranger:?}");
+    let long_ended = ended(&bundle, NAME, now() + 366 * DAY);
+    assert!(matches!(long_ended, Error::Expired { .. }), "{long_ended:?}");
+    let early = ended(&bundle, NAME, now() - 2 * BACK_DATED);
+    assert!(matches!(early, Error::NotYetValid { .. }), "{early:?}");
+}
+
+#[test]
+fn an_expired_ca_vouches_for_nobody() {
+    let (short, long) = (Authority::issue("short", now(), DAY).unwrap(), authority());
+    let leaf = leaf(&long);
+    let expired = verify(&leaf, short.certificate_pem(), NAME, now() + 2 * DAY);
+    assert!(matches!(expired, Err(Error::EmptyBundle)), "{expired:?}");
 }
 
 #[test]

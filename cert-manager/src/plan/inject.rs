@@ -1,0 +1,55 @@
+//! The bundle of a Secret that somebody else writes.
+
+use std::time::SystemTime;
+
+use super::{Action, Publication, publish};
+use crate::{
+    Bundle, moment,
+    settings::Settings,
+    state::{CHANGED, Published, State},
+};
+
+/// Publishes the bundle beside a leaf that it vouches for. What it replaces stays beside it for the hold: replicas do not
+/// take the new leaf at the same moment, nor do API servers learn of the new bundle at once.
+pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Action {
+    let Some(bundle) = verified(now, state, settings) else {
+        return Action::Wait { until: None }; // what is published stays
+    };
+    let due: Vec<_> = state.configurations.iter().filter_map(|one| due(now, one, &bundle, settings)).collect();
+    if !due.is_empty() {
+        return Action::Publish(due);
+    }
+    let removals = state.configurations.iter().filter(|one| !extra(one, &bundle).is_empty());
+    let removals = removals.filter_map(|one| one.changed?.checked_add(settings.hold));
+    Action::Wait { until: removals.filter(|moment| *moment > now).min() }
+}
+
+/// The CAs beside the leaf, if API servers that trust them accept it.
+fn verified(now: SystemTime, state: &State, settings: &Settings) -> Option<Bundle> {
+    let content = &state.serving.as_ref()?.content;
+    let (chain, bundle) = (content.chain.as_ref().ok()?, content.bundle.as_ref()?);
+    chain.verify(bundle, &settings.call(), now).ok()?;
+    Some(bundle.unexpired(now))
+}
+
+fn due(now: SystemTime, one: &Published, bundle: &Bundle, settings: &Settings) -> Option<Publication> {
+    if one.injector.is_some() {
+        return None; // that project's injector does it
+    }
+    let added = publish::changed(one, |present| bundle.with(&present.unexpired(now)), |present| present.holds(bundle));
+    if !added.is_empty() {
+        let annotations = vec![(CHANGED, Some(moment::written(now)))];
+        return Some(Publication { bundles: added, annotations, ..publish::unchanged(one) });
+    }
+    let held = one.changed.and_then(|changed| changed.checked_add(settings.hold)).is_some_and(|held| held <= now);
+    let alone = publish::changed(one, |_| bundle.clone(), |present| present.is(bundle));
+    (held && !alone.is_empty()).then(|| {
+        let annotations = vec![(CHANGED, None)];
+        Publication { bundles: alone, annotations, ..publish::unchanged(one) }
+    })
+}
+
+/// What stands in a configuration besides.
+fn extra(one: &Published, bundle: &Bundle) -> Bundle {
+    one.object.webhooks.iter().flat_map(|webhook| webhook.bundle.iter()).cloned().collect::<Bundle>().without(bundle)
+}
