@@ -1,6 +1,7 @@
 //! The real `berth` on the cluster: its own processes outside, its rights and its registration as `manifests/` ship them.
 
 mod alone;
+pub mod image;
 mod manifests;
 
 use std::{

@@ -19,26 +19,27 @@ use crate::{lock::locked, progress::Progress};
 pub(crate) async fn path(program: &'static str) -> anyhow::Result<PathBuf> {
     static BUILT: Mutex<BTreeMap<&str, Arc<OnceCell<PathBuf>>>> = Mutex::new(BTreeMap::new());
     let known = locked(&BUILT).entry(program).or_default().clone();
-    let build = async || tokio::task::spawn_blocking(|| build(program)).await?;
-    known.get_or_try_init(build).await.cloned()
+    // Always the same packages, so that the dependencies have the features with which the demo was built, and are not
+    // built anew.
+    let packages = ["--package", "berth", "--package", "berth-tests", "--package", "berth-tests-provider"];
+    let build = move || build(&[&packages[..], &["--bin", program, "--profile", &profile()?]].concat());
+    known.get_or_try_init(async || tokio::task::spawn_blocking(build).await?).await.cloned()
 }
 
-fn build(program: &str) -> anyhow::Result<PathBuf> {
+/// Builds one program by `cargo build` with these arguments, and says where it is.
+pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let (messages, errors) = (NamedTempFile::new()?, NamedTempFile::new()?);
     let mut build = Command::new(cargo)
         .arg("build")
-        // Always the same packages, so that the dependencies have the features with which the demo was built, and are
-        // not built anew.
-        .args(["--package", "berth", "--package", "berth-tests", "--package", "berth-tests-provider"])
-        .args(["--bin", program, "--message-format", "json", "--profile"])
-        .arg(profile()?)
+        .args(arguments)
+        .args(["--message-format", "json"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdout(messages.reopen()?)
         .stderr(errors.reopen()?)
         .spawn()
         .context("cannot start cargo")?;
-    let status = Progress::start(format!("building {program}")).watch(&mut build)?;
+    let status = Progress::start(format!("cargo build {}", arguments.join(" "))).watch(&mut build)?;
     ensure!(status.success(), "cargo build: {status}\n{}", fs::read_to_string(&errors)?);
     let messages = fs::read_to_string(&messages)?;
     let mut executables = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable);

@@ -30,6 +30,18 @@ pub(crate) const LIBSECCOMP: Package = Package {
 /// What kube-proxy calls: of its modes, only this one serves node ports at `localhost`, where nodes look for registries.
 pub(crate) const IPTABLES: Package =
     Package { debian: &["iptables"], probe: &["iptables-restore", "--version"], what_for: "for kube-proxy" };
+/// What builds container images.
+pub(crate) const BUILDAH: Package =
+    Package { debian: &["buildah"], probe: &["buildah", "--version"], what_for: "to build Berth's image" };
+/// The C compiler of static binaries.
+pub(crate) const MUSL: Package =
+    Package { debian: &["musl-tools"], probe: &["musl-gcc", "--version"], what_for: "for a static binary" };
+/// The world's certificate authorities, which go into the image.
+pub(crate) const CERTIFICATES: Package = Package {
+    debian: &["ca-certificates"],
+    probe: &["test", "-s", "/etc/ssl/certs/ca-certificates.crt"],
+    what_for: "for the image",
+};
 
 impl Package {
     fn is_there(self) -> bool {
