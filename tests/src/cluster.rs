@@ -10,6 +10,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -26,6 +27,7 @@ use tokio::sync::OnceCell;
 pub(crate) use self::control_plane::free_port;
 pub use self::{control_plane::Options, node::Node};
 use crate::{
+    lock::locked,
     pki::Authority,
     processes::{Folder, Process},
     wait::until,
@@ -33,6 +35,10 @@ use crate::{
 
 /// A running cluster. It ends when it is dropped, and also when the process that started it ends in any other way.
 pub struct Cluster {
+    /// Empty while it is being restarted.
+    api_server: Mutex<Option<Process>>,
+    api_server_command: Command,
+    /// All others.
     processes: Vec<Process>,
     server: String,
     kubectl: PathBuf,
@@ -87,7 +93,19 @@ impl Cluster {
 
     /// The ids of its processes.
     pub fn process_ids(&self) -> Vec<u32> {
-        self.processes.iter().map(Process::id).collect()
+        self.processes.iter().chain(locked(&self.api_server).as_ref()).map(Process::id).collect()
+    }
+
+    /// What the API server has logged.
+    pub fn api_server_log(&self) -> String {
+        locked(&self.api_server).as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// Ends the API server, by SIGTERM and after `grace` by SIGKILL, and starts it anew where it was; waits until it is
+    /// ready.
+    pub async fn restart_api_server(&self, grace: Duration) -> anyhow::Result<()> {
+        let running = locked(&self.api_server).take().context("it is being restarted already")?;
+        control_plane::restart(self, running, grace).await
     }
 
     /// A client with an administrator's rights. Not to be shared between tests: it belongs to the runtime it is made in.
@@ -184,7 +202,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // All are asked before the first is waited for.
-        self.processes.iter_mut().for_each(Process::terminate);
+        self.processes.iter_mut().chain(locked(&self.api_server).as_mut()).for_each(Process::terminate);
     }
 }
 

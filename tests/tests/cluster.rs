@@ -134,6 +134,20 @@ async fn dropping_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn an_api_server_that_was_killed_comes_back_with_everything() {
+    let cluster = Cluster::start_with(&Options { only_api_server: true, ..Options::default() }).await.unwrap();
+    cluster.namespace("kept", &[]).await.unwrap();
+    let (before, client) = (cluster.process_ids(), cluster.client().await.unwrap());
+    cluster.restart_api_server(Duration::ZERO).await.unwrap();
+    Api::<v1::Namespace>::all(client).get("kept").await.unwrap();
+    let (after, folder) = (cluster.process_ids(), cluster.folder().path().to_owned());
+    let stayed = after.iter().filter(|id| before.contains(id)).count();
+    assert_eq!((after.len(), stayed), (2, 1), "{before:?} became {after:?}");
+    drop(cluster);
+    none_is_left(&after, &folder).unwrap();
+}
+
+#[tokio::test]
 async fn killing_the_owner_leaves_nothing() {
     let mut owner = Command::new(env::current_exe().unwrap())
         .args(["--exact", "owns_a_cluster_until_it_is_killed", "--nocapture"])

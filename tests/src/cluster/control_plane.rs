@@ -4,6 +4,8 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    slice,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -12,6 +14,7 @@ use rcgen::KeyPair;
 
 use super::Cluster;
 use crate::{
+    lock::locked,
     pki::Authority,
     processes::{Folder, Process, while_running},
     programs::Program,
@@ -58,16 +61,26 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     let files = Files::write(&folder, &authority, &server, options.address())?;
     let etcd = programs.etcd(etcd_port, data.path());
     let api_server = programs.api_server(etcd_port, port, &files, options);
-    let processes = vec![
+    let mut processes = vec![
         Process::spawn("etcd", &etcd, folder.path())?,
         Process::spawn("kube-apiserver", &api_server, folder.path())?,
     ];
-    let kubeconfig = files.admin.clone();
     let has_controllers = !options.only_api_server;
-    let kubectl = programs.kubectl.clone();
-    let mut cluster =
-        Cluster { processes, server, kubectl, kubeconfig, authority, has_controllers, folder, _data: data };
-    ready(&mut cluster).await?;
+    let mut cluster = Cluster {
+        api_server: Mutex::new(None),
+        api_server_command: api_server,
+        processes: Vec::new(),
+        server,
+        kubectl: programs.kubectl.clone(),
+        kubeconfig: files.admin.clone(),
+        authority,
+        has_controllers,
+        folder,
+        _data: data,
+    };
+    ready(&cluster, &mut processes).await?;
+    cluster.api_server = Mutex::new(processes.pop());
+    cluster.processes = processes;
     if has_controllers {
         for (name, command) in [
             ("kube-controller-manager", programs.controller_manager(&files, options)),
@@ -80,14 +93,23 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
     Ok(cluster)
 }
 
-/// Waits until the API server is ready.
-async fn ready(cluster: &mut Cluster) -> anyhow::Result<()> {
+/// Ends the API server that is `running`, by force after `grace`, and starts it anew.
+pub(super) async fn restart(cluster: &Cluster, mut running: Process, grace: Duration) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || running.stop(grace)).await??;
+    let mut started = Process::spawn("kube-apiserver", &cluster.api_server_command, cluster.folder.path())?;
+    ready(cluster, slice::from_mut(&mut started)).await?;
+    *locked(&cluster.api_server) = Some(started);
+    Ok(())
+}
+
+/// Waits until the API server is ready, which is one of `processes`.
+async fn ready(cluster: &Cluster, processes: &mut [Process]) -> anyhow::Result<()> {
     let client = cluster.client().await?;
     let ready = until("the API server is ready", READY_LIMIT, async || {
         let request = http::Request::get("/readyz").body(Vec::new())?;
         Ok(client.request_text(request).await.map(drop)?)
     });
-    while_running(&mut cluster.processes, ready).await
+    while_running(processes, ready).await
 }
 
 /// Files that the programs read.
