@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::Output,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -17,6 +18,11 @@ impl Kubelet {
     /// `ctr -n k8s.io images import FILE` of a `docker save` archive with these names.
     pub async fn import(&self, image: &Image, names: &[&str]) -> anyhow::Result<()> {
         self.import_with(&["import"], image, names).await
+    }
+
+    /// The same with an archive that somebody else wrote.
+    pub async fn import_file(&self, archive: &Path) -> anyhow::Result<()> {
+        self.ctr(&["images", "import", &archive.to_string_lossy()]).await.map(drop)
     }
 
     /// As `kind load docker-image` does it.
