@@ -31,6 +31,8 @@ pub enum Program {
     Scheduler,
     /// What people type.
     Kubectl,
+    /// Installs the chart.
+    Helm,
     /// The distribution project's registry.
     Registry,
     /// Applies JSON patches with the API server's own library.
@@ -90,6 +92,7 @@ impl Program {
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
+            Self::Helm => "helm",
             Self::Registry => "registry",
             Self::Oracle => "oracle",
             Self::Kubelet => "kubelet",
@@ -113,6 +116,7 @@ impl Program {
             Self::ControllerManager => ("k8s.io/kubernetes/cmd/kube-controller-manager", "about a minute"),
             Self::Scheduler => ("k8s.io/kubernetes/cmd/kube-scheduler", "about half a minute"),
             Self::Kubectl => ("k8s.io/kubernetes/cmd/kubectl", "about half a minute"),
+            Self::Helm => ("helm.sh/helm/v4/cmd/helm", "about 2 minutes"),
             Self::Registry => ("github.com/distribution/distribution/v3/cmd/registry", "about a minute"),
             Self::Oracle | Self::App => (".", "a few seconds"),
             Self::Kubelet => ("k8s.io/kubernetes/cmd/kubelet", "about half a minute"),
@@ -137,6 +141,7 @@ impl Program {
             | Self::Kubectl
             | Self::Kubelet
             | Self::KubeProxy => "kubernetes",
+            Self::Helm => "helm",
             Self::Registry => "registry",
             Self::Oracle => "oracle",
             Self::Containerd | Self::Shim | Self::Ctr => "containerd",
@@ -230,7 +235,7 @@ impl Go {
         bail!(
             "{problem}: the test cluster is built once by Go {needed} or newer (https://go.dev/dl/). \
              Without Go, set {ASSETS} to a folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler, \
-             kubectl, registry (distribution) and oracle (tests/programs/oracle), and for nodes kubelet, kube-proxy, \
+             kubectl, helm, registry (distribution) and oracle (tests/programs/oracle), and for nodes kubelet, kube-proxy, \
              containerd, containerd-shim-runc-v2, ctr, runc, the CNI plugins bridge, loopback and host-local, and app \
              (tests/programs/app)"
         )
