@@ -6,11 +6,15 @@ pub mod cluster;
 pub mod image;
 pub mod kubelet;
 
+pub mod helm;
+pub mod manifests;
+
 pub mod berth;
 pub mod dns;
 pub mod faults;
 pub mod oracle;
 pub mod provider;
+pub mod recorder;
 pub mod registry;
 pub mod token_server;
 pub mod tunnel;
