@@ -79,4 +79,13 @@ fn kind(object: &Value) -> &str {
 }
 
 const NAMESPACE: &[&str] = &["Namespace"];
-const RIGHTS: &[&str] = &["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+const RIGHTS: &[&str] = &[
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    // What narrows a right.
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+];
