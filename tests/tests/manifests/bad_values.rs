@@ -1,0 +1,47 @@
+//! Values that make no sense are refused before anything is rendered, in words that say where.
+
+use berth_tests::manifests::{SYSTEM, template};
+
+#[tokio::test]
+async fn bad_values_are_refused_with_their_place() {
+    for (flag, words) in [
+        ("--set=replicas=3", "additional properties 'replicas' not allowed"),
+        ("--set=webhook.replica=3", "at '/webhook': additional properties 'replica' not allowed"),
+        ("--set=webhook.replicas=0", "at '/webhook/replicas': minimum: got 0, want 1"),
+        ("--set=webhook.replicas=two", "at '/webhook/replicas': got string, want integer"),
+        ("--set=controller.replicas=null", "at '/controller': missing property 'replicas'"),
+        ("--set=image.repository=", "at '/image/repository'"),
+        ("--set=image.repository=registry.example/berth:1", "at '/image/repository'"),
+        ("--set=image.digest=sha256:abc", "at '/image/digest'"),
+        ("--set=image.pullPolicy=always", "at '/image/pullPolicy': value must be one of '', 'Always'"),
+        ("--set-json=imagePullSecrets=[\"harbor\"]", "at '/imagePullSecrets/0': got string, want object"),
+        ("--set=configuration=production", "at '/configuration': got string, want object"),
+        ("--set=configuration.kind=Berth", "at '/configuration/kind': value must be 'Configuration'"),
+        ("--set=configuration.profile=prod", "at '/configuration/profile': value must be one of 'production', 'dev'"),
+        ("--set=webhook.nodeSelector.pool=3", "at '/webhook/nodeSelector/pool': got number, want string"),
+        (
+            "--set-json=webhook.spread=[{\"topologyKey\":\"zone\"}]",
+            "at '/webhook/spread/0': missing property 'whenUnsatisfiable'",
+        ),
+        ("--set=webhook.resources.cpu=1", "at '/webhook/resources': additional properties 'cpu' not allowed"),
+        ("--set=networkPolicy.enabled=yes", "at '/networkPolicy/enabled': got string, want boolean"),
+        ("--set-json=networkPolicy.metricsFrom=[]", "at '/networkPolicy/metricsFrom': minItems: got 0, want 1"),
+        ("--set=certManager.issuerRef.kind=Issuer", "at '/certManager/issuerRef'"),
+    ] {
+        check(SYSTEM, flag, words).await;
+    }
+}
+
+/// Its own namespace is the one in which Berth does nothing.
+#[tokio::test]
+async fn the_namespace_that_everybody_uses_is_refused() {
+    check("default", "--set=webhook.replicas=2", "add --namespace berth-system --create-namespace").await;
+}
+
+async fn check(namespace: &str, flag: &str, words: &str) {
+    let output = template(namespace, &[flag]).await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{flag} is taken");
+    assert!(said.contains(words), "{flag}: {said}");
+    assert!(output.stdout.is_empty(), "{flag}: {}", String::from_utf8_lossy(&output.stdout));
+}
