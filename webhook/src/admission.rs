@@ -228,7 +228,7 @@ impl<R: Resolve> App<R> {
             return Verdict { notes: scope.notes, skipped: true, ..Verdict::default() };
         }
         let slots = select(subject);
-        let now = Instant::now();
+        let now = budget::now();
         let plans: Vec<Plan<'_>> = self.with_nodes(|index| {
             slots.into_iter().map(|slot| Plan::of(slot, &self.config, index, now, scope.steps)).collect()
         });
@@ -242,7 +242,7 @@ impl<R: Resolve> App<R> {
         let notes = secrets::notes(&given.problems, &answers, &mirrored);
         let relaxing = Relaxing::of(subject, &plans);
         let changes: Vec<Change> = self.with_nodes(|index| {
-            let sight = Sight { index, now: Instant::now(), relaxing };
+            let sight = Sight { index, now: budget::now(), relaxing };
             let answered = answers.into_iter().zip(mirrored);
             let settled = |(plan, (answer, mirrored))| settle(plan, answer, mirrored, &self.config, sight);
             plans.iter().zip(answered).map(settled).collect()
@@ -258,7 +258,7 @@ impl<R: Resolve> App<R> {
         if wanted.is_empty() {
             return Placement::default();
         }
-        let now = Instant::now();
+        let now = budget::now();
         let circumstances = Circumstances {
             controller_alive: self.controller.as_ref().is_some_and(|controller| controller.alive(now)),
             may_gate: subject.moment == Moment::Create,

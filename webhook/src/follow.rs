@@ -25,7 +25,22 @@ pub(crate) async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
     metrics: &Metrics,
+    fold: impl FnMut(watcher::Event<K>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    follow_or_lose(kind, api, config, metrics, fold, || ()).await;
+}
+
+/// The same, and says where the API server answered that it cannot tell what has changed (410): what was heard last was
+/// no news then, and all will be listed anew.
+pub(crate) async fn follow_or_lose<K>(
+    kind: &'static str,
+    api: Api<K>,
+    config: watcher::Config,
+    metrics: &Metrics,
     mut fold: impl FnMut(watcher::Event<K>),
+    mut lost: impl FnMut(),
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -36,6 +51,9 @@ pub(crate) async fn follow<K>(
         match event {
             Ok(event) => fold(event),
             Err(error) => {
+                if matches!(error, watcher::Error::WatchError(_)) {
+                    lost();
+                }
                 metrics.watch_failed(kind);
                 if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
                     told = Some(Instant::now());
@@ -73,7 +91,8 @@ impl Backoff for Pauses {
     fn reset(&mut self) {}
 }
 
-/// A client like `client` that gives up where the API server is silent, and calls `heard` when it is not.
+/// A client like `client` that gives up where the API server is silent, and calls `heard` when it is not: for each part
+/// of a body, and for its end. That a watch could be begun is no news.
 ///
 /// A connection whose other end has vanished stays silent without an error. Even where nothing happens, a watch ends
 /// and is taken up again before the silence counts, and bookmarks come once a minute.
@@ -84,9 +103,6 @@ pub(crate) fn attentive(client: Client, heard: impl Fn() + Clone + Send + Sync +
         async move {
             let response = timeout(SILENCE, client.send(request)).await??;
             let heard = response.status().is_success().then_some(heard);
-            if let Some(heard) = &heard {
-                heard();
-            }
             Ok::<_, BoxError>(response.map(|body| listening(body, heard)))
         }
     };
@@ -102,7 +118,7 @@ fn listening(
         let (mut body, heard) = state?;
         match timeout(SILENCE, body.frame()).await {
             Ok(frame) => {
-                if let Some(heard) = &heard {
+                if let Some(heard) = heard.as_ref().filter(|_| !matches!(frame, Some(Err(_)))) {
                     heard();
                 }
                 Some((frame?.map_err(BoxError::from), Some((body, heard))))

@@ -44,7 +44,7 @@ fn left(deadline: Instant) -> Duration {
 }
 
 /// By the clock that tests can pause.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     time::Instant::now().into_std()
 }
 

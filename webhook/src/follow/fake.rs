@@ -57,6 +57,11 @@ impl Server {
         self.replies.lock().unwrap().push_back(reply);
     }
 
+    /// What was still to be replied is not.
+    pub(crate) fn forget_replies(&self) {
+        self.replies.lock().unwrap().clear();
+    }
+
     /// `METHOD /path?query` of every request so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().iter().map(|(line, _)| line.clone()).collect()

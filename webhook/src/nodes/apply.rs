@@ -13,9 +13,17 @@ use super::{
 };
 
 impl Index {
-    /// Notes that the API was heard of.
+    /// Notes that the API was heard of. While it lists all nodes, what is known is as old as before.
     pub fn hear(&mut self, now: Now) {
         self.heard = now;
+        if self.listing.is_none() {
+            (self.fresh_before, self.fresh) = (self.fresh, now.instant);
+        }
+    }
+
+    /// Notes that what was heard last was no news: the API cannot tell what has changed.
+    pub fn lose(&mut self) {
+        self.fresh = self.fresh_before;
     }
 
     /// A full list begins: [`apply`](Self::apply) all of it, then [`end_list`](Self::end_list).
@@ -27,6 +35,7 @@ impl Index {
     /// The full list is complete: nodes that were not in it are gone.
     pub fn end_list(&mut self) {
         self.listing = None;
+        (self.fresh_before, self.fresh) = (self.heard.instant, self.heard.instant);
         let stale = |number: &u32| self.nodes.value(*number).round != self.round;
         let gone: Vec<u32> = self.all.numbers().iter().copied().filter(stale).collect();
         for number in gone {

@@ -30,6 +30,10 @@ pub struct Index {
     pub(super) list_limit: usize,
     /// When the API was last heard of.
     pub(super) heard: Now,
+    /// When what is known was last true.
+    pub(super) fresh: Instant,
+    /// The same before the API was last heard of.
+    pub(super) fresh_before: Instant,
     pub(super) nodes: Interner<str, Slot>,
     pub(super) all: Ordered,
     /// Each node is either in this or in `proving`.
@@ -69,6 +73,8 @@ impl Index {
         Self {
             list_limit,
             heard: now,
+            fresh: now.instant,
+            fresh_before: now.instant,
             nodes: Interner::default(),
             all: Ordered::default(),
             unknown: Ordered::default(),
@@ -182,9 +188,9 @@ impl Index {
         self.all.numbers().is_empty()
     }
 
-    /// When the API was last heard of, with news or without.
+    /// When the API last told about nodes, with news or without: what is known is as old as that.
     pub fn heard(&self) -> Instant {
-        self.heard.instant
+        self.fresh
     }
 
     fn views(&self, nodes: &Ordered) -> impl Iterator<Item = NodeView<'_>> {

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::{Index, Node, Now};
 use crate::{
-    follow::{attentive, follow},
+    follow::{attentive, follow_or_lose},
     telemetry::Metrics,
 };
 
@@ -61,13 +61,15 @@ impl Nodes {
     /// Follows the nodes at the API server, for ever.
     pub async fn follow(self: Arc<Self>, client: Client, metrics: Arc<Metrics>) {
         let (nodes, counted) = (Arc::clone(&self), Arc::clone(&metrics));
-        let client = attentive(client, move || counted.nodes_heard(nodes.hear()));
+        let client = attentive(client, move || nodes.hear(&counted));
         let config = Config::default().page_size(PAGE);
-        follow("nodes", Api::all(client), config, &metrics, |event| self.fold(event)).await;
+        let lose = || self.write(&metrics, Index::lose);
+        let fold = |event| self.fold(event, &metrics);
+        follow_or_lose("nodes", Api::all(client), config, &metrics, fold, lose).await;
     }
 
-    fn fold(&self, event: Event<Node>) {
-        let changed = self.write(|index| match event {
+    fn fold(&self, event: Event<Node>, metrics: &Metrics) {
+        let changed = self.write(metrics, |index| match event {
             Event::Init => {
                 index.begin_list();
                 false
@@ -94,16 +96,16 @@ impl Nodes {
         }
     }
 
-    /// Notes that the API was heard of, and returns the number of nodes.
-    fn hear(&self) -> usize {
-        self.write(|index| {
-            index.hear(Now::read());
-            index.len()
-        })
+    /// Notes that the API was heard of.
+    fn hear(&self, metrics: &Metrics) {
+        self.write(metrics, |index| index.hear(Now::read()));
     }
 
-    fn write<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
-        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
+    fn write<T>(&self, metrics: &Metrics, change: impl FnOnce(&mut Index) -> T) -> T {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut index);
+        metrics.nodes_heard(index.len(), index.heard().into());
+        changed
     }
 }
 

@@ -5,7 +5,7 @@ mod registries;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use prometheus_client::{
@@ -19,6 +19,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use tokio::time::Instant;
 
 pub use self::{
     controller::Controller,
@@ -114,10 +115,10 @@ impl Metrics {
         self.connections.get_or_create(&Port { port }).set(signed(open));
     }
 
-    /// News of the nodes came from the API: the watch is alive, and `nodes` are known.
-    pub fn nodes_heard(&self, nodes: usize) {
+    /// `nodes` are known, and the API told about them last `at` this time.
+    pub fn nodes_heard(&self, nodes: usize, at: Instant) {
         self.nodes.set(signed(nodes));
-        let since_start = self.started.elapsed().as_millis().max(1);
+        let since_start = at.saturating_duration_since(self.started).as_millis().max(1);
         self.nodes_heard.store(u64::try_from(since_start).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -253,7 +254,7 @@ mod tests {
         metrics.review(Review::Patched, Duration::from_millis(1));
         metrics.shed(Shed::Bodies);
         metrics.certificate(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-        metrics.nodes_heard(3);
+        metrics.nodes_heard(3, Instant::now());
         metrics.configuration_broken();
         metrics.registries.answer(Answer::Remembered);
         check(&metrics, r#"berth_registry_answers_total{kind="remembered"} 1"#);

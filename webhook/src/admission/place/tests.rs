@@ -1,6 +1,8 @@
+mod faults;
 mod large;
 mod laws;
 mod newest;
+mod outage;
 mod provided;
 
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::{
 struct Case {
     /// As they were in the first list.
     nodes: Vec<Value>,
+    /// When that was; one moment, however often and slowly a case is looked at.
+    start: Now,
     /// What the watch saw since, and when: seconds after that.
     history: Vec<(u64, Value)>,
     spec: Value,
@@ -35,6 +39,7 @@ struct Case {
 fn case(nodes: Vec<Value>) -> Case {
     Case {
         nodes,
+        start: Now::read(),
         history: Vec::new(),
         spec: json!({}),
         owner: "ReplicaSet",
@@ -56,7 +61,7 @@ impl Case {
 
     /// What is known of the nodes, and when.
     fn index(&self) -> (Index, Instant) {
-        let start = Now::read();
+        let start = self.start;
         let node = |node: &Value| serde_json::from_value::<Node>(node.clone()).unwrap();
         let mut index = Index::from_nodes(self.nodes.iter().map(node), 50, start);
         let at = |second| {
