@@ -2,6 +2,7 @@
 
 mod alone;
 pub mod image;
+mod load;
 mod manifests;
 
 use std::{
@@ -17,8 +18,11 @@ use berth_cert_manager::{Authority, Leaf, service_names};
 use kube::api::PostParams;
 use serde_json::json;
 
-pub use self::alone::Alone;
 use self::manifests::{Manifests, Server};
+pub use self::{
+    alone::Alone,
+    load::{load, loaded, whereabouts},
+};
 use crate::{
     binary,
     cluster::{Cluster, free_port},

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod image;
 pub mod kubelet;
+pub mod outcome;
 
 pub mod helm;
 pub mod manifests;

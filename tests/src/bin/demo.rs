@@ -1,4 +1,4 @@
-//! `cargo demo`: Berth in seven situations, on a real control plane. `--keep` leaves it up to try things by hand.
+//! `cargo demo`: Berth in seven situations, on a real cluster. `--keep` leaves it up to try things by hand.
 
 use std::{
     env, future,
@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use berth_tests::demo::{self, Screen};
+use berth_tests::demo::{self, Options, Screen};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -15,18 +15,21 @@ use tokio::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let keep = match env::args().nth(1).as_deref() {
-        None => false,
-        Some("--keep") => true,
-        Some("--help" | "-h") => return say(HELP, ExitCode::SUCCESS),
-        Some(_) => return say(HELP, ExitCode::from(USAGE)),
-    };
+    let mut options = Options::default();
+    for argument in env::args().skip(1) {
+        match argument.as_str() {
+            "--keep" => options.keep = true,
+            "--written-nodes" => options.written_nodes = true,
+            "--help" | "-h" => return say(HELP, ExitCode::SUCCESS),
+            _ => return say(HELP, ExitCode::from(USAGE)),
+        }
+    }
     let screen = Screen::new();
     // What is running is dropped with the story, whichever comes first; dropping ends it. Biased, because the signal
     // that ends the waiting of `--keep` is no interruption.
     let ended = tokio::select! {
         biased;
-        ended = demo::run(&screen, keep, enter_or_interrupted()) => ended,
+        ended = demo::run(&screen, options, enter_or_interrupted()) => ended,
         () = interrupted() => return say("interrupted\n", ExitCode::from(INTERRUPTED)),
     };
     ended.unwrap_or_else(|error| say(&format!("demo: {error:#}\n"), ExitCode::FAILURE))
@@ -76,11 +79,12 @@ fn say(text: &str, code: ExitCode) -> ExitCode {
 }
 
 const HELP: &str = "\
-Tells the seven situations that Berth is for, on a real control plane.
+Tells the seven situations that Berth is for, on a real cluster.
 
-Usage: cargo demo [-- --keep]
+Usage: cargo demo [-- OPTIONS]
 
-  --keep  leave the cluster, the registry, the webhook and the controller up afterwards, and say how to use them
+  --keep           leave the cluster, the registry, the webhook and the controller up afterwards, and say how to use them
+  --written-nodes  nodes are Node objects on which nothing runs, as where root or the features of Linux are missing
 ";
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;

@@ -1,41 +1,100 @@
-//! What is to be read from stored Pods.
+//! What is to be read from stored Pods, and what became of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-/// The node that the Pod is bound to.
-pub(super) fn node(pod: &Value) -> Option<&str> {
-    text(pod, "/spec/nodeName")
+/// A Pod, and what became of it.
+pub(super) struct Seen {
+    pub(super) stored: Value,
+    pub(super) end: End,
 }
 
-/// Whether the Pod waits behind Berth's gate.
-pub(super) fn gated(pod: &Value) -> bool {
-    text(pod, "/spec/schedulingGates/0/name") == Some("berth.dev/image-on-node")
+/// What became of a Pod, as far as can be seen.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum End {
+    /// It waits behind Berth's gate.
+    Waits,
+    /// The scheduler has bound it to a node, where nothing runs.
+    Bound,
+    /// It runs, and answers this build.
+    Runs(String),
+    /// The kubelet cannot start it, for this reason.
+    Fails(String),
 }
 
-/// How many of `pods` are bound to which node.
-pub(super) fn places(pods: &[Value]) -> BTreeMap<&str, usize> {
-    pods.iter().filter_map(node).fold(BTreeMap::new(), |mut places, node| {
-        *places.entry(node).or_default() += 1;
-        places
-    })
+impl Seen {
+    /// The node that the Pod is bound to.
+    pub(super) fn node(&self) -> Option<&str> {
+        text(&self.stored, "/spec/nodeName")
+    }
 }
 
-/// The same in words: `1 on k3s-a, 1 on k3s-b`.
-pub(super) fn told(pods: &[Value]) -> String {
-    let places: Vec<_> = places(pods).iter().map(|(node, count)| format!("{count} on {node}")).collect();
-    if places.is_empty() { "none is bound".to_owned() } else { places.join(", ") }
+impl fmt::Display for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waits => formatter.write_str("behind a gate"),
+            Self::Bound => formatter.write_str("bound"),
+            Self::Runs(build) => write!(formatter, "running {build}"),
+            Self::Fails(reason) => formatter.write_str(reason),
+        }
+    }
+}
+
+/// Whether the stored Pod waits behind Berth's gate.
+pub(super) fn is_gated(stored: &Value) -> bool {
+    text(stored, "/spec/schedulingGates/0/name") == Some("berth.dev/image-on-node")
+}
+
+/// The nodes that `pods` are bound to.
+pub(super) fn nodes(pods: &[Seen]) -> Vec<&str> {
+    let mut nodes: Vec<_> = pods.iter().filter_map(Seen::node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// What became of them, in words: `1 on node-a: running the dashboard, 1 on node-b: ErrImageNeverPull`.
+pub(super) fn told(pods: &[Seen]) -> String {
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    for pod in pods {
+        *counts.entry((pod.node(), &pod.end)).or_default() += 1;
+    }
+    let words = counts.iter().map(|((node, end), count)| match (node, end) {
+        (Some(node), End::Bound) => format!("{count} on {node}"),
+        (Some(node), end) => format!("{count} on {node}: {end}"),
+        (None, end) => format!("{count} {end}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether every one of `pods` is bound to one of `nodes`.
-pub(super) fn all_on(pods: &[Value], nodes: &[&str]) -> bool {
-    !pods.is_empty() && pods.iter().all(|pod| node(pod).is_some_and(|node| nodes.contains(&node)))
+pub(super) fn all_on(pods: &[Seen], nodes: &[&str]) -> bool {
+    !pods.is_empty() && pods.iter().all(|pod| pod.node().is_some_and(|node| nodes.contains(&node)))
 }
 
 /// Whether the container of every one of `pods` has this image.
-pub(super) fn all_have(pods: &[Value], image: &str) -> bool {
-    !pods.is_empty() && pods.iter().all(|pod| text(pod, "/spec/containers/0/image") == Some(image))
+pub(super) fn all_have(pods: &[Seen], image: &str) -> bool {
+    !pods.is_empty() && pods.iter().all(|pod| text(&pod.stored, "/spec/containers/0/image") == Some(image))
+}
+
+/// Whether every one of `pods` runs `build`.
+pub(super) fn all_run(pods: &[Seen], build: &str) -> bool {
+    !pods.is_empty() && pods.iter().all(|pod| matches!(&pod.end, End::Runs(runs) if runs == build))
+}
+
+/// Whether one of `pods` runs `build`.
+pub(super) fn one_runs(pods: &[Seen], build: &str) -> bool {
+    pods.iter().any(|pod| matches!(&pod.end, End::Runs(runs) if runs == build))
+}
+
+/// Whether a kubelet cannot start one of `pods`, and none of them for another reason than these.
+pub(super) fn fails(pods: &[Seen], reasons: &[&str]) -> bool {
+    let mut failed = pods.iter().filter_map(|pod| match &pod.end {
+        End::Fails(reason) => Some(reasons.contains(&reason.as_str())),
+        _ => None,
+    });
+    failed.next() == Some(true) && failed.all(|expected| expected)
 }
 
 /// The Pod without what differs between any two Pods of a Deployment: names, times, owners, and what came later.

@@ -1,11 +1,12 @@
 //! The stage: everything that runs, and the few things that every situation does with it.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
-    core::v1,
+    core::v1::Pod,
 };
 use kube::{
     Api, Resource,
@@ -17,46 +18,52 @@ use serde_json::{Value, json};
 
 use super::{
     diff::diff,
-    pod::{self, gated, node, shortened},
+    nodes::Nodes,
+    pod::{End, Seen, as_written, shortened, told},
     screen::Screen,
     yaml::yaml,
 };
 use crate::{
     berth::{self, Controller, Webhook, opted_in},
-    cluster::{Cluster, Node},
+    cluster::Cluster,
+    image::Image,
+    lock::locked,
     registry::Registry,
     wait::until,
 };
 
 /// Everything that runs. Fields are ended in this order.
 pub(super) struct Stage<'a> {
-    _webhook: Webhook,
-    _controller: Controller,
+    _berth: (Webhook, Controller),
     /// The one registry, which plays several.
     pub(super) registry: Registry,
-    pub(super) cluster: Cluster,
+    nodes: Nodes,
     /// What the audience sees.
     pub(super) screen: &'a Screen,
     configuration: String,
+    /// What nodes got and may not list yet: node and image.
+    imported: Mutex<Vec<(&'static str, &'static str)>>,
 }
 
 /// The same Deployment's Pods, without Berth and with it.
 pub(super) struct Pods {
-    pub(super) without: Vec<Value>,
-    pub(super) with: Vec<Value>,
+    pub(super) without: Vec<Seen>,
+    pub(super) with: Vec<Seen>,
 }
 
 impl<'a> Stage<'a> {
-    /// Starts everything.
-    pub(super) async fn set(screen: &'a Screen) -> anyhow::Result<Self> {
-        let (cluster, registry) = (Cluster::start().await?, Registry::start().await?);
+    /// Starts everything; with real nodes or with written ones.
+    pub(super) async fn set(screen: &'a Screen, real: bool) -> anyhow::Result<Self> {
+        let nodes = Nodes::start(real).await?;
+        let (cluster, registry) = (nodes.cluster(), nodes.registry().await?);
         let configuration = CONFIGURATION.replace("REGISTRY", &registry.endpoint());
         // The controller first: gates are added only while its heart beats.
-        let controller = Controller::start(&cluster, &configuration).await?;
-        let webhook = Webhook::start(&cluster, &berth::Options::new(&configuration)).await?;
+        let controller = Controller::start(cluster, &configuration).await?;
+        let webhook = Webhook::start(cluster, &berth::Options::new(&configuration)).await?;
         cluster.namespace(WITHOUT, &[]).await?;
         cluster.namespace(WITH, &opted_in(None)).await?;
-        Ok(Self { _webhook: webhook, _controller: controller, registry, cluster, screen, configuration })
+        let imported = Mutex::default();
+        Ok(Self { _berth: (webhook, controller), registry, nodes, screen, configuration, imported })
     }
 
     /// The configuration of webhook and controller.
@@ -64,78 +71,106 @@ impl<'a> Stage<'a> {
         &self.configuration
     }
 
-    /// Adds `nodes` to the cluster and shows what they list. Every node has the image of the Pods' sandboxes besides:
-    /// an empty list would mean that nothing is known yet.
-    pub(super) async fn nodes(&self, nodes: &[Node]) -> anyhow::Result<()> {
-        for node in nodes {
-            self.cluster.add(&node.clone().image(SANDBOX)).await?;
-            let lists = [node.images().concat(), vec!["pause:3.10".to_owned()]].concat().join(", ");
-            self.screen.labelled(node.name(), &format!("lists {}", shortened(&lists)));
-        }
+    /// The control plane.
+    pub(super) fn cluster(&self) -> &Cluster {
+        self.nodes.cluster()
+    }
+
+    /// Pushes a build that runs, and returns its digest.
+    pub(super) async fn push(&self, repository: &str, tag: &str, build: &str) -> anyhow::Result<String> {
+        self.registry.push_image(repository, tag, &Image::of(build).await?).await
+    }
+
+    /// Imports a build on one node, as people do it without Berth.
+    pub(super) async fn import(
+        &self,
+        node: &'static str,
+        name: &'static str,
+        build: &'static str,
+    ) -> anyhow::Result<()> {
+        self.nodes.import(node, name, build).await?;
+        locked(&self.imported).push((node, name));
         Ok(())
     }
 
-    /// Applies a Deployment twice, without Berth and with it, and waits until every Pod is bound or gated.
-    pub(super) async fn deploy(&self, image: &str, policy: Option<&str>, replicas: usize) -> anyhow::Result<Pods> {
-        let written = policy.map_or("no imagePullPolicy".to_owned(), |policy| format!("imagePullPolicy: {policy}"));
-        self.screen.labelled("the Pod says", &format!("image: {}, {written}", shortened(image)));
-        let mut pods = Vec::new();
-        for namespace in [WITHOUT, WITH] {
-            let deployment = json!({
-                "metadata": { "name": APP },
-                "spec": {
-                    "replicas": replicas,
-                    "selector": { "matchLabels": { "app": APP } },
-                    "template": {
-                        "metadata": { "labels": { "app": APP } },
-                        "spec": {
-                            "containers": [{ "name": "app", "image": image, "imagePullPolicy": policy }],
-                            "automountServiceAccountToken": false,
-                        },
-                    },
-                },
-            });
-            let deployments: Api<Deployment> = Api::namespaced(self.cluster.client().await?, namespace);
-            deployments.create(&PostParams::default(), &serde_json::from_value(deployment)?).await?;
-            pods.push(self.settled(namespace, replicas).await?);
-        }
-        let with = pods.pop().context("two namespaces")?;
-        Ok(Pods { with, without: pods.pop().context("two namespaces")? })
+    /// Lets the kubelets of both nodes pull `image`, which the registry has as `digest`.
+    pub(super) async fn pull(&self, image: &str, digest: &str) -> anyhow::Result<()> {
+        try_join_all(super::nodes::NAMES.map(|node| self.nodes.pull(node, image, digest))).await.map(drop)
     }
 
-    /// Waits until `namespace` has `count` Pods that are bound or gated.
-    pub(super) async fn settled(&self, namespace: &str, count: usize) -> anyhow::Result<Vec<Value>> {
-        let pods = self.cluster.pods(namespace).await?;
-        until(&format!("{namespace} has {count} Pods, bound or gated"), SETTLED_LIMIT, async || {
-            let list = pods.list(&ListParams::default()).await?;
-            let list: Vec<Value> = list.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
-            let settled = list.iter().filter(|pod| node(pod).is_some() || gated(pod)).count();
-            ensure!(settled == count && list.len() == count, "{settled} of {} are", list.len());
-            Ok(list)
+    /// Waits until the nodes list what was imported.
+    pub(super) async fn listed(&self) -> anyhow::Result<()> {
+        let imported = std::mem::take(&mut *locked(&self.imported));
+        try_join_all(imported.iter().map(|(node, name)| self.nodes.listed(node, name))).await.map(drop)
+    }
+
+    /// Puts a build on the node `only`, or on all, by `berth load`.
+    pub(super) async fn load(&self, name: &str, build: &str, only: Option<&'static str>) -> anyhow::Result<()> {
+        let command = self.nodes.load(name, build, only).await?;
+        self.screen.labelled("somebody runs", &format!("`{command}`, and that is {build}"));
+        Ok(())
+    }
+
+    /// Shows which nodes have the image.
+    pub(super) async fn whereabouts(&self, name: &str) -> anyhow::Result<()> {
+        self.screen.labelled("the nodes", &format!("`berth where {name}` says:"));
+        self.screen.block(&berth::whereabouts(self.cluster(), name).await?);
+        Ok(())
+    }
+
+    /// A sentence about what runs; there is nothing to be seen of it where nodes are only written.
+    pub(super) fn seen(&self, sentence: &str, is_true: bool) {
+        if self.nodes.are_real() {
+            self.screen.check(sentence, is_true);
+        }
+    }
+
+    /// Applies a Deployment of two Pods twice, without Berth and with it, and waits until it is clear what becomes of each.
+    pub(super) async fn deploy(&self, image: &str, policy: Option<&str>) -> anyhow::Result<Pods> {
+        let written = policy.map_or("no imagePullPolicy".to_owned(), |policy| format!("imagePullPolicy: {policy}"));
+        self.screen.labelled("the Pods say", &format!("image: {}, {written}", shortened(image)));
+        let deployment: Deployment = serde_json::from_value(deployment(image, policy))?;
+        for namespace in [WITHOUT, WITH] {
+            let deployments: Api<Deployment> = Api::namespaced(self.cluster().client().await?, namespace);
+            deployments.create(&PostParams::default(), &deployment).await?;
+        }
+        let (without, with) = tokio::try_join!(self.settled(WITHOUT), self.settled(WITH))?;
+        self.screen.labelled("without Berth", &told(&without));
+        Ok(Pods { without, with })
+    }
+
+    /// Waits until it is clear what became of the Pods in `namespace`.
+    async fn settled(&self, namespace: &str) -> anyhow::Result<Vec<Seen>> {
+        let pods = self.cluster().pods(namespace).await?;
+        until(&format!("it is clear what becomes of {REPLICAS} Pods in {namespace}"), SETTLED_LIMIT, async || {
+            let list = pods.list(&ListParams::default()).await?.items;
+            ensure!(list.len() == REPLICAS, "there are {}", list.len());
+            try_join_all(list.into_iter().map(|pod| self.nodes.see(pod))).await
         })
         .await
     }
 
-    /// Waits until all Pods in the namespace with Berth are bound.
-    pub(super) async fn opened(&self, count: usize) -> anyhow::Result<Vec<Value>> {
-        let what = format!("the gates of {count} Pods are lifted and the Pods bound");
-        until(&what, SETTLED_LIMIT, async || {
-            let pods = self.settled(WITH, count).await?;
-            ensure!(pods.iter().all(|pod| node(pod).is_some()), "some are gated");
+    /// Waits until no Pod in the namespace with Berth is gated.
+    pub(super) async fn opened(&self) -> anyhow::Result<Vec<Seen>> {
+        until(&format!("the gates of {REPLICAS} Pods are open"), SETTLED_LIMIT, async || {
+            let pods = self.settled(WITH).await?;
+            ensure!(pods.iter().all(|pod| pod.end != End::Waits), "some are gated");
             Ok(pods)
         })
         .await
     }
 
-    /// Shows what Berth changed in the Pod, and what it wrote there for people.
+    /// Shows what Berth changed in the Pod, and what became of it.
     pub(super) fn changes(&self, pods: &Pods) -> anyhow::Result<()> {
-        self.difference("Berth", &pods.without, &pods.with)
+        self.difference("Berth", &pods.without, &pods.with)?;
+        self.screen.labelled("with Berth", &told(&pods.with));
+        Ok(())
     }
 
     /// Shows what `who` changed between the first Pod `before` and the first Pod `after`.
-    pub(super) fn difference(&self, who: &str, before: &[Value], after: &[Value]) -> anyhow::Result<()> {
+    pub(super) fn difference(&self, who: &str, before: &[Seen], after: &[Seen]) -> anyhow::Result<()> {
         let (before, after) = (before.first().context("no Pod")?, after.first().context("no Pod")?);
-        let (before, after) = (yaml(&pod::as_written(before)), yaml(&pod::as_written(after)));
+        let (before, after) = (yaml(&as_written(&before.stored)), yaml(&as_written(&after.stored)));
         if before == after {
             self.screen.labelled(who, "changed nothing");
         } else {
@@ -145,22 +180,14 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Removes everything that a situation brought.
+    /// Removes the Deployments and their Pods, each kind by itself: where there is no kubelet, nobody else would.
     pub(super) async fn clear(&self) -> anyhow::Result<()> {
-        self.clear_pods().await?;
-        let nodes: Api<v1::Node> = Api::all(self.cluster.client().await?);
-        nodes.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
-        Ok(())
-    }
-
-    /// Removes the Deployments and their Pods, each kind by itself: nobody but us would end such Pods.
-    pub(super) async fn clear_pods(&self) -> anyhow::Result<()> {
         for namespace in [WITHOUT, WITH] {
             let orphaning =
                 DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
             self.remove::<Deployment>(namespace, &orphaning).await?;
             self.remove::<ReplicaSet>(namespace, &orphaning).await?;
-            self.remove::<v1::Pod>(namespace, &DeleteParams::default().grace_period(0)).await?;
+            self.remove::<Pod>(namespace, &DeleteParams::default().grace_period(0)).await?;
         }
         Ok(())
     }
@@ -169,7 +196,7 @@ impl<'a> Stage<'a> {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let api: Api<K> = Api::namespaced(self.cluster.client().await?, namespace);
+        let api: Api<K> = Api::namespaced(self.cluster().client().await?, namespace);
         api.delete_collection(how, &ListParams::default()).await?;
         let what = format!("{namespace} has no {} any more", K::kind(&()));
         until(&what, SETTLED_LIMIT, async || {
@@ -181,16 +208,38 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// Two Pods that would rather be on different nodes.
+fn deployment(image: &str, policy: Option<&str>) -> Value {
+    let labels = json!({ "matchLabels": { "app": APP } });
+    let spread = json!({
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": labels,
+    });
+    let spec = json!({
+        "containers": [{ "name": "app", "image": image, "imagePullPolicy": policy }],
+        "topologySpreadConstraints": [spread],
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": 1,
+    });
+    json!({
+        "metadata": { "name": APP },
+        "spec": {
+            "replicas": REPLICAS,
+            "selector": labels,
+            "template": { "metadata": { "labels": { "app": APP } }, "spec": spec },
+        },
+    })
+}
+
 /// The namespace without Berth's label.
 pub(super) const WITHOUT: &str = "without-berth";
 /// The namespace with it.
 pub(super) const WITH: &str = "with-berth";
 const APP: &str = "app";
-/// As the kubelet lists what it pulled.
-pub(super) const SANDBOX: &[&str] = &[
-    "registry.k8s.io/pause@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a",
-    "registry.k8s.io/pause:3.10",
-];
+const REPLICAS: usize = 2;
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 
 const CONFIGURATION: &str = include_str!("berth.yaml");

@@ -1,15 +1,13 @@
 //! What every situation does: apply a Deployment, and see what becomes of its Pods.
 
-use std::{
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use berth_tests::{
     berth::{self, opted_in},
     image::Image,
     kubelet::Kubelet,
+    outcome::{self, Outcome},
     wait::until,
 };
 use futures::future::try_join_all;
@@ -20,10 +18,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    outcome::{self, Outcome},
-    stage::{Berth, Stage},
-};
+use crate::stage::{Berth, Stage};
 
 /// A namespace, and a connection that shows what is in it.
 struct Namespace {
@@ -88,7 +83,7 @@ impl Stage {
     ) -> anyhow::Result<Outcome> {
         let name = format!("{}-loaded", image.replace([':', '/'], "-"));
         let namespace = self.namespace(berth, &name).await?;
-        self.load(build, image, self.a()).await?;
+        berth::load(&self.nodes, build, image, Some("node-a")).await?;
         let loaded = Instant::now();
         Ok(self.apply(&namespace, image, policy).await?.soon_after(loaded))
     }
@@ -122,21 +117,6 @@ impl Stage {
         let outcome = Outcome::new(settled, applied);
         deployments.delete("app", &DeleteParams::default()).await?;
         Ok(outcome)
-    }
-
-    /// `berth load` of an archive with `name`, to one node.
-    async fn load(&self, image: &Image, name: &str, node: &Kubelet) -> anyhow::Result<()> {
-        let cluster = self.nodes.cluster();
-        let archive =
-            cluster.folder().write(&format!("{}.tar", name.replace([':', '/'], "-")), image.archive(&[name]))?;
-        let mut load = Command::new(berth::program().await?);
-        load.args(["load", name, "--from"]).arg(archive).args(["--node", node.name(), "--via"]);
-        load.arg(format!("{} {{node}} ctr -n k8s.io images import -", self.nodes.enter()?));
-        load.env("KUBECONFIG", cluster.kubeconfig()).stdin(Stdio::null());
-        let loaded = tokio::task::spawn_blocking(move || load.output()).await??;
-        let said = [loaded.stdout, loaded.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        ensure!(loaded.status.success(), "berth load {name}: {}: {said}", loaded.status);
-        Ok(())
     }
 }
 

@@ -1,10 +1,9 @@
 //! Situation 2: a build that one worker got, while all still have last week's under the same name.
 
 use anyhow::ensure;
-use berth_tests::image::Image;
+use berth_tests::{image::Image, outcome::Outcome};
 
 use crate::{
-    outcome::Outcome,
     stage::{Berth, Stage},
     table::Row,
 };

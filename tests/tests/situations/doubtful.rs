@@ -2,10 +2,12 @@
 //! 1.35), and names that came by `ctr images tag`.
 
 use anyhow::ensure;
-use berth_tests::image::Image;
+use berth_tests::{
+    image::Image,
+    outcome::{End, Outcome, PodOutcome},
+};
 
 use crate::{
-    outcome::{End, Outcome, PodOutcome},
     stage::{Berth, Stage},
     table::Row,
 };

@@ -1,10 +1,12 @@
 //! Situation 6: a registry inside the cluster, behind a node port; and behind a name that nodes do not resolve.
 
 use anyhow::ensure;
-use berth_tests::image::Image;
+use berth_tests::{
+    image::Image,
+    outcome::{End, Outcome},
+};
 
 use crate::{
-    outcome::{End, Outcome},
     stage::{Berth, Stage},
     table::Row,
 };

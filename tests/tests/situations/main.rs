@@ -14,7 +14,6 @@ mod harbor;
 mod internal_registry;
 mod k3s;
 mod kind;
-mod outcome;
 mod skaffold;
 mod stage;
 mod table;

@@ -1,6 +1,6 @@
 //! The table of outcomes.
 
-use crate::outcome::Outcome;
+use berth_tests::outcome::Outcome;
 
 /// One line: a situation, and what came out in each way to run it. None: that makes no sense there.
 #[derive(Clone)]

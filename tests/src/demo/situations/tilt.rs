@@ -1,38 +1,40 @@
-use crate::{
-    cluster::Node,
-    demo::{
-        pod::{all_have, all_on, gated, places, told},
-        stage::{SANDBOX, Stage},
-    },
+use super::PULL_FAILURES;
+use crate::demo::{
+    pod::{End, all_have, all_on, all_run, fails, nodes},
+    stage::Stage,
 };
 
-/// `kind load` put the image on some nodes; no registry has it.
+pub(super) async fn prepare(stage: &Stage<'_>) -> anyhow::Result<()> {
+    stage.import("node-a", IMAGE, BUILD).await
+}
+
+/// The image came to some nodes by `kind load` or `docker exec`; no registry has it.
 pub(super) async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     let screen = stage.screen;
-    screen.text(
-        "Tilt built petstore:tilt-a03b9c51 and `kind load` brought it to two nodes of three. The third would ask Docker \
-         Hub, which says `pull access denied`.",
-    );
-    let loaded = |name: &str| Node::new(name).image(&["docker.io/library/petstore:tilt-a03b9c51"]);
-    stage.nodes(&[loaded("kind-worker"), loaded("kind-worker2"), Node::new("kind-worker3")]).await?;
+    screen.text(&format!(
+        "Tilt built {IMAGE}, and node-a got it. The other node would ask Docker Hub, which has no such image.",
+    ));
+    stage.whereabouts(IMAGE).await?;
 
-    let pods = stage.deploy("petstore:tilt-a03b9c51", Some("IfNotPresent"), 3).await?;
-    let holders = ["kind-worker", "kind-worker2"];
-    screen.labelled("without Berth", &told(&pods.without));
-    screen.check("a Pod is on kind-worker3, which does not have the image", !all_on(&pods.without, &holders));
+    let pods = stage.deploy(IMAGE, POLICY).await?;
+    screen.check("a Pod is on node-b, which does not have the image", !all_on(&pods.without, &["node-a"]));
+    stage.seen("and cannot start there", fails(&pods.without, PULL_FAILURES));
     stage.changes(&pods)?;
-    screen.labelled("with Berth", &told(&pods.with));
-    screen.check("every Pod is on a node that has the image", all_on(&pods.with, &holders));
-    screen.check("the reference is untouched: Tilt compares it", all_have(&pods.with, "petstore:tilt-a03b9c51"));
+    screen.check("every Pod is on the node that has the image", all_on(&pods.with, &["node-a"]));
+    stage.seen("and runs", all_run(&pods.with, BUILD));
+    screen.check("the reference is untouched: Tilt compares it", all_have(&pods.with, IMAGE));
 
-    stage.clear_pods().await?;
-    screen.text("Then `kind load` brings it to kind-worker3 as well.");
-    stage.cluster.set_images("kind-worker3", &[&["docker.io/library/petstore:tilt-a03b9c51"], SANDBOX]).await?;
-    let pods = stage.deploy("petstore:tilt-a03b9c51", Some("IfNotPresent"), 3).await?;
-    screen.labelled("with Berth", &told(&pods.with));
-    screen.check(
-        "where all nodes have it, all are used and nothing waits",
-        places(&pods.with).len() == 3 && !pods.with.iter().any(gated),
-    );
+    stage.clear().await?;
+    screen.text("Then it comes to all nodes.");
+    stage.load(IMAGE, BUILD, None).await?;
+    let pods = stage.deploy(IMAGE, POLICY).await?;
+    stage.changes(&pods)?;
+    let waits = pods.with.iter().any(|pod| pod.end == End::Waits);
+    screen.check("where all nodes have it, all are used and nothing waits", nodes(&pods.with).len() == 2 && !waits);
+    stage.seen("and every Pod runs", all_run(&pods.with, BUILD));
     Ok(())
 }
+
+const IMAGE: &str = "petstore:tilt-a03b9c51";
+const BUILD: &str = "the pet store";
+const POLICY: Option<&str> = Some("IfNotPresent");

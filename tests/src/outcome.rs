@@ -1,4 +1,4 @@
-//! What became of the Pods of a Deployment.
+//! What becomes of Pods on real nodes: what they run, or why the kubelet cannot start them.
 
 use std::{
     collections::BTreeMap,
@@ -12,30 +12,33 @@ use serde_json::Value;
 
 /// What became of all its Pods, and after how long.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) pods: Vec<PodOutcome>,
+pub struct Outcome {
+    /// Each of them.
+    pub pods: Vec<PodOutcome>,
     /// When the Deployment was applied.
-    pub(crate) applied: Instant,
-    pub(crate) after: Duration,
+    pub applied: Instant,
+    /// When all had come out.
+    pub after: Duration,
     /// How soon after the import or push it was applied, where that matters.
     soon: Option<Duration>,
 }
 
 /// What became of one.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct PodOutcome {
+pub struct PodOutcome {
     /// The node that it is bound to.
-    pub(crate) node: String,
-    pub(crate) end: End,
+    pub node: String,
+    /// How it came out.
+    pub end: End,
     /// Its image as it is stored.
-    pub(crate) image: String,
+    pub image: String,
     /// What Berth noted there.
-    pub(crate) notes: String,
+    pub notes: String,
 }
 
 /// How it came out.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum End {
+pub enum End {
     /// It runs, and this is the build that it answers.
     Runs(String),
     /// The kubelet cannot start it, for this reason, with this message.
@@ -43,40 +46,41 @@ pub(crate) enum End {
 }
 
 impl Outcome {
-    pub(crate) fn new(pods: Vec<PodOutcome>, applied: Instant) -> Self {
+    /// Of a Deployment that was applied then.
+    pub fn new(pods: Vec<PodOutcome>, applied: Instant) -> Self {
         Self { pods, applied, after: applied.elapsed(), soon: None }
     }
 
     /// Says how soon after `change` it was applied.
     #[must_use]
-    pub(crate) fn soon_after(mut self, change: Instant) -> Self {
+    pub fn soon_after(mut self, change: Instant) -> Self {
         self.soon = Some(self.applied - change);
         self
     }
 
     /// Whether every Pod runs `build`.
-    pub(crate) fn all_run(&self, build: &str) -> anyhow::Result<()> {
+    pub fn all_run(&self, build: &str) -> anyhow::Result<()> {
         let fine = self.pods.iter().all(|pod| matches!(&pod.end, End::Runs(runs) if runs == build));
         ensure!(fine, "not every Pod runs `{build}`: {self:?}");
         Ok(())
     }
 
     /// Whether every Pod runs `build`, on `node`.
-    pub(crate) fn all_run_on(&self, build: &str, node: &str) -> anyhow::Result<()> {
+    pub fn all_run_on(&self, build: &str, node: &str) -> anyhow::Result<()> {
         self.all_run(build)?;
         ensure!(self.pods.iter().all(|pod| pod.node == node), "not every Pod is on {node}: {self:?}");
         Ok(())
     }
 
     /// Whether there is a Pod that failed for one of these reasons.
-    pub(crate) fn one_fails(&self, reasons: &[&str]) -> anyhow::Result<()> {
+    pub fn one_fails(&self, reasons: &[&str]) -> anyhow::Result<()> {
         let fails = |pod: &PodOutcome| matches!(&pod.end, End::Fails(reason, _) if reasons.contains(&reason.as_str()));
         ensure!(self.pods.iter().any(fails), "no Pod fails by {reasons:?}: {self:?}");
         Ok(())
     }
 
     /// Whether there is a Pod that runs `build`.
-    pub(crate) fn one_runs(&self, build: &str) -> anyhow::Result<()> {
+    pub fn one_runs(&self, build: &str) -> anyhow::Result<()> {
         let runs = |pod: &PodOutcome| matches!(&pod.end, End::Runs(runs) if runs == build);
         ensure!(self.pods.iter().any(runs), "no Pod runs `{build}`: {self:?}");
         Ok(())
@@ -104,7 +108,7 @@ impl fmt::Display for Outcome {
 ///
 /// # Errors
 /// Nothing yet, and what it waits for.
-pub(crate) async fn of(http: &reqwest::Client, pod: &Pod) -> anyhow::Result<PodOutcome> {
+pub async fn of(http: &reqwest::Client, pod: &Pod) -> anyhow::Result<PodOutcome> {
     let pod = serde_json::to_value(pod)?;
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let state = pod.pointer("/status/containerStatuses/0/state").cloned().unwrap_or_default();
