@@ -1,5 +1,6 @@
 //! The command line: a file a subcommand, and what their ends mean to scripts.
 
+pub mod called;
 pub mod cluster;
 pub mod config;
 mod configuration;
@@ -39,6 +40,7 @@ enum Command {
     Where(r#where::Args),
     Load(load::Args),
     Loaded(loaded::Args),
+    Called(called::Args),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -82,6 +84,7 @@ pub async fn main() -> ExitCode {
         Command::Where(args) => r#where::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Loaded(args) => loaded::run(args).await,
+        Command::Called(args) => called::run(args).await,
         Command::Config(command) => config::run(command),
     };
     match ended {

@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "how much was compared is worth knowing")]
 
 mod bad_values;
+mod called;
 mod calls;
 mod digests;
 mod narrow;
