@@ -150,11 +150,13 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts it, with its own rights, and waits for its first heartbeat.
+    /// Starts it, with its own rights, and waits for its first heartbeat. It leaves certificates alone, because those of
+    /// [`Webhook`] come by files.
     pub async fn start(cluster: &Cluster, configuration: &str) -> anyhow::Result<Self> {
         Manifests::read(cluster).await?.apply_rights(cluster).await?;
         let folder = Folder::new("controller")?;
-        let mut command = berth(cluster, "controller", &folder, configuration).await?;
+        let configuration = format!("{}\ncertificates: {{source: none}}\n", configuration.trim_end());
+        let mut command = berth(cluster, "controller", &folder, &configuration).await?;
         let status = address(free_port()?);
         command.args(["--status-listen", &status]);
         let mut process = Process::spawn("controller", &command, folder.path())?;

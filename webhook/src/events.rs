@@ -75,18 +75,13 @@ pub enum Reason {
     StuckOnImage,
     /// Its review left notes on which a person should act.
     ImageNotes,
-    /// A certificate was made.
-    CertificateIssued,
-    /// A new CA is being published.
-    RotationStarted,
-    /// It signs, and the old one is retired.
-    RotationFinished,
-    /// What a Secret holds is not served.
-    CertificateRefused,
-    /// Somebody had taken CAs out of a configuration.
-    BundleRestored,
-    /// What has to be done about certificates cannot be done.
-    CertificateTrouble,
+    /// Something about certificates.
+    Certificate {
+        /// In the words of the library that keeps them.
+        word: &'static str,
+        /// Whether a person should look.
+        warning: bool,
+    },
 }
 
 impl Reason {
@@ -97,12 +92,7 @@ impl Reason {
             Self::GateLifted => "GateLifted",
             Self::StuckOnImage => "StuckOnImage",
             Self::ImageNotes => "ImageNotes",
-            Self::CertificateIssued => "CertificateIssued",
-            Self::RotationStarted => "RotationStarted",
-            Self::RotationFinished => "RotationFinished",
-            Self::CertificateRefused => "CertificateRefused",
-            Self::BundleRestored => "BundleRestored",
-            Self::CertificateTrouble => "CertificateTrouble",
+            Self::Certificate { word, .. } => word,
         }
     }
 
@@ -111,25 +101,17 @@ impl Reason {
         match self {
             Self::WaitingForImage | Self::GateLifted | Self::StuckOnImage => "Place",
             Self::ImageNotes => "Review",
-            Self::CertificateIssued
-            | Self::RotationStarted
-            | Self::RotationFinished
-            | Self::CertificateRefused
-            | Self::BundleRestored
-            | Self::CertificateTrouble => "Certify",
+            Self::Certificate { .. } => "Certify",
         }
     }
 
     /// The Event's `type`.
     fn kind(self) -> &'static str {
         match self {
-            Self::GateLifted | Self::CertificateIssued | Self::RotationStarted | Self::RotationFinished => "Normal",
-            Self::WaitingForImage
-            | Self::StuckOnImage
-            | Self::ImageNotes
-            | Self::CertificateRefused
-            | Self::BundleRestored
-            | Self::CertificateTrouble => "Warning",
+            Self::GateLifted | Self::Certificate { warning: false, .. } => "Normal",
+            Self::WaitingForImage | Self::StuckOnImage | Self::ImageNotes | Self::Certificate { warning: true, .. } => {
+                "Warning"
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ fn pull_secret_binding(namespace: &str) -> Option<String> {
 #[tokio::test]
 async fn the_controller_may_lift_gates_write_events_and_keep_its_lease_and_certificates() {
     check_rights("berth-controller", "default", &CONTROLLER).await.unwrap();
-    let secrets = ["secrets create", "secrets/berth-ca/berth-tls get list watch update"];
+    let secrets = ["secrets create", "secrets/berth-ca/berth-tls get list watch patch"];
     let own = [["leases create", "leases/berth-controller patch"], secrets].concat();
     check_rights("berth-controller", SYSTEM, &[own.as_slice(), &CONTROLLER].concat()).await.unwrap();
 }

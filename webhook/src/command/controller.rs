@@ -2,19 +2,19 @@
 
 mod way_out;
 
-use std::{env, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{env, mem, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
 use kube::Client;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{Failure, Outcome, cluster, configuration::Source, signals::Signals, webhook};
 use crate::{
-    attention,
-    config::Config,
+    attention, certificates,
+    config::{Certificates, Config},
     events::Recorder,
     gates::{Gates, Means},
     nodes::{Nodes, heartbeat},
@@ -23,8 +23,8 @@ use crate::{
     telemetry::{Metrics, logs},
 };
 
-/// Open the scheduling gate of a Pod when a node has its image, and say what Pods wait for. The only command that writes
-/// to the cluster.
+/// Keep the certificate that API servers know Berth by, open the scheduling gate of a Pod when a node has its image, and say
+/// what Pods wait for. The only command that writes to the cluster.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration, the same as the webhook's; without it, the defaults of the production profile.
@@ -52,7 +52,9 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     logs::init();
     let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
     let mut source = Source::new(args.config);
-    let config = Arc::new(ArcSwap::from_pointee(source.load().map_err(Failure::Usage)?));
+    let config = source.load().map_err(Failure::Usage)?;
+    let certificates = watch::Sender::new(config.certificates);
+    let config = Arc::new(ArcSwap::from_pointee(config));
     let means = means(cluster::client().await?, config.clone());
     let (gates, metrics) = (Arc::new(Gates::new(means.clone())), means.metrics.clone());
     let able = gates.clone();
@@ -62,15 +64,16 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
 
     let mut endless = JoinSet::new();
     endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
-    follow(means, gates, &mut endless);
+    follow(means, gates, certificates.subscribe(), &mut endless);
     endless.spawn(async move {
-        let replace = |new| {
+        let replace = |new: Config| {
+            certificates.send_if_modified(|known| mem::replace(known, new.certificates) != new.certificates);
             config.store(Arc::new(new));
             Ok(())
         };
         source.follow(&metrics, replace).await;
     });
-    info!("opening gates");
+    info!("keeping certificates and opening gates");
 
     tokio::select! {
         signal = signals.first() => { info!(signal, "stopping"); Ok(Outcome::Done) }
@@ -92,9 +95,11 @@ fn means(client: Client, config: Arc<ArcSwap<Config>>) -> Means {
 }
 
 /// Starts everything that never ends.
-fn follow(means: Means, gates: Arc<Gates>, tasks: &mut JoinSet<()>) {
+fn follow(means: Means, gates: Arc<Gates>, wanted: watch::Receiver<Certificates>, tasks: &mut JoinSet<()>) {
     let stuck = Stuck::new(means.clone());
     let Means { client, nodes, own_namespace, events, metrics, .. } = means;
+    let (namespace, told, counted) = (own_namespace.clone(), events.clone(), metrics.clone());
+    tasks.spawn(certificates::keep(client.clone(), namespace, wanted, told, counted));
     tasks.spawn(nodes.follow(client.clone(), metrics.clone()));
     tasks.spawn(attention::follow(client.clone(), events.clone(), metrics));
     tasks.spawn(async move { events.run().await });

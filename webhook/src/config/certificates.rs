@@ -61,6 +61,12 @@ impl Certificates {
                 ("leafLifetime", "a third of it is less than `hold`, which is `10m` where nothing is said: set both")
             };
             section.error(key, text);
+        } else if self.hold > self.ca_lifetime / HOLDS_IN_A_CA {
+            let key = if section.has("caLifetime") { "caLifetime" } else { "hold" };
+            section.error(
+                key,
+                "`hold` is longer than a sixth of `caLifetime`: the CA could expire before the next one counts",
+            );
         } else {
             self.doubt(section);
         }
@@ -89,6 +95,8 @@ pub enum CertificateSource {
 
 /// A certificate is renewed when this part of its lifetime is left.
 const RENEWED_AT: u32 = 3;
+/// A third of a CA's life is left when its successor is made, and the hold begins anew where the bundle was lost.
+const HOLDS_IN_A_CA: u32 = 6;
 const CA_LIFETIME: Duration = Duration::from_secs(365 * DAY);
 const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
 /// Every API server follows the webhook configurations by a watch of its own.
@@ -148,8 +156,8 @@ mod tests {
         let day = Duration::from_secs(DAY);
         good("{leafLifetime: 24h}", Certificates { leaf_lifetime: day, ..usual });
         good(
-            "{caLifetime: 24h, leafLifetime: 24h, hold: 8h}",
-            Certificates { ca_lifetime: day, leaf_lifetime: day, hold: day / 3, ..usual },
+            "{caLifetime: 24h, leafLifetime: 24h, hold: 4h}",
+            Certificates { ca_lifetime: day, leaf_lifetime: day, hold: day / 6, ..usual },
         );
     }
 
@@ -163,6 +171,9 @@ mod tests {
         bad("{leafLifetime: 30h, hold: 11h}", text);
         let text = "leafLifetime: a third of it is less than `hold`, which is `10m` where nothing is said: set both";
         bad("{leafLifetime: 29m}", text);
+        let text =
+            "caLifetime: `hold` is longer than a sixth of `caLifetime`: the CA could expire before the next one counts";
+        bad("{caLifetime: 24h, leafLifetime: 24h, hold: 5h}", text);
         bad("{hold: 0s}", "hold: `0s` is not between `1s` and `24h`");
         bad("{leafLifetime: 1s}", "leafLifetime: `1s` is not between `3s` and `87600h`");
         bad("{caLifetime: 100000h}", "caLifetime: `100000h` is not between `3s` and `87600h`");

@@ -77,7 +77,8 @@ async fn an_event_on_what_is_in_no_namespace_is_in_default() {
             ..ObjectReference::default()
         };
         for _ in 0..2 {
-            events.say_of(about.clone(), Reason::BundleRestored, "the CAs are back");
+            let reason = Reason::Certificate { word: "BundleRestored", warning: true };
+            events.say_of(about.clone(), reason, "the CAs are back");
         }
     }
     time::sleep(Duration::from_secs(10)).await;

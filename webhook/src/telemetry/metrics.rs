@@ -2,6 +2,7 @@
 
 mod controller;
 mod registries;
+mod rotation;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 pub use self::{
     controller::Controller,
     registries::{HostGauges, Registries, Waiting},
+    rotation::Rotation,
 };
 use super::outcome::{Mirror, Pin, Place, Review, Shed};
 use crate::config;
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub registries: Registries,
     /// Of what the controller does.
     pub controller: Controller,
+    /// Of the certificates that the controller keeps.
+    pub rotation: Rotation,
     registry: Registry,
     started: Instant,
     /// Milliseconds after `started`; 0: never.
@@ -150,6 +154,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registries: Registries::default(),
             controller: Controller::default(),
+            rotation: Rotation::default(),
             registry: Registry::with_prefix("berth"),
             started: Instant::now(),
             nodes_heard: AtomicU64::default(),
@@ -192,6 +197,7 @@ impl Metrics {
     fn register_state(&mut self) {
         let registry = &mut self.registry;
         self.controller.register(registry);
+        self.rotation.register(registry);
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The version of this program", Info::new(version));
         registry.register_with_unit("bodies", "Request bodies in memory", Unit::Bytes, self.body_bytes.clone());
@@ -239,6 +245,8 @@ fn signed(count: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use berth_cert_manager::plan::Status;
+
     use super::*;
     use crate::telemetry::outcome::Answer;
 
@@ -255,6 +263,13 @@ mod tests {
         metrics.shed(Shed::Bodies);
         metrics.certificate(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         metrics.nodes_heard(3, Instant::now());
+        assert!(
+            !metrics.encode().unwrap().contains("stored_certificate_expiry_timestamp_seconds{"),
+            "nothing is known"
+        );
+        let leaf_expires = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000));
+        metrics.rotation.looked(&Status { leaf_expires, unpublished: 1, ..Status::default() });
+        metrics.rotation.happened("BundleRestored");
         metrics.configuration_broken();
         metrics.registries.answer(Answer::Remembered);
         check(&metrics, r#"berth_registry_answers_total{kind="remembered"} 1"#);
@@ -262,6 +277,10 @@ mod tests {
         check(&metrics, "berth_review_seconds_count 1");
         check(&metrics, r#"berth_shed_total{reason="bodies"} 1"#);
         check(&metrics, "berth_certificate_expiry_timestamp_seconds 1800000000");
+        check(&metrics, r#"berth_stored_certificate_expiry_timestamp_seconds{kind="ca"} 0"#);
+        check(&metrics, r#"berth_stored_certificate_expiry_timestamp_seconds{kind="leaf"} 1900000000"#);
+        check(&metrics, "berth_ca_unpublished 1");
+        check(&metrics, r#"berth_certificate_news_total{reason="BundleRestored"} 1"#);
         check(&metrics, "berth_nodes 3");
         check(&metrics, "berth_configuration_valid 0");
         check(&metrics, "# EOF");
