@@ -161,10 +161,12 @@ pub fn place(
     let Ok(needs) = Needs::of(pod) else {
         return Placement::noted(Note::attention("the nodes it needs cannot be read: it was not placed"));
     };
-    if let Some(bound) = Bound::of(pod, needs.affinity()) {
-        return bound.place(index, &required, config, now);
-    }
     let blindness = blindness(index, config, now);
+    if let Some(bound) = Bound::of(pod, needs.affinity()) {
+        let speaks = !required.is_empty() && (bound != Bound::Somewhere || blindness.is_none());
+        let notes = speaks.then(|| bound.note(&Inventory::of(index, &required, config, now), &needs)).flatten();
+        return Placement { held: true, notes: notes.into_iter().collect(), ..Placement::default() };
+    }
     if required.is_empty() || blindness.is_some() {
         let all = Inventory::of(index, &wanted.iter().collect::<Vec<_>>(), config, now);
         let mut placement = prefer::only(&all, &needs, if blindness.is_some() { Newest::Off } else { config.newest });

@@ -1,17 +1,17 @@
 //! Pods whose node is already decided: nothing is added, what is missing there is said.
 
-use std::time::Instant;
-
 use super::{
-    Placement, Wanted,
     inventory::{Inventory, Kind},
     load_hint::load_hint,
     names,
 };
 use crate::{
-    admission::{decode::Pod, fits::Affinity, note::Note},
-    config,
-    nodes::Index,
+    admission::{
+        decode::Pod,
+        fits::{Affinity, Fit, Needs},
+        note::Note,
+    },
+    nodes::NodeView,
 };
 
 /// Where a Pod goes, whatever is decided here.
@@ -35,19 +35,41 @@ impl<'a> Bound<'a> {
     }
 
     /// Says so where the node lacks what is required. There is nothing to wait for: a gate would be opened.
-    pub(super) fn place(self, index: &Index, required: &[&Wanted], config: &config::Place, now: Instant) -> Placement {
-        let nothing = Placement { held: true, ..Placement::default() };
-        let Self::To(name) = self else { return nothing };
-        let Some(node) = index.get(name).filter(|_| !required.is_empty()) else { return nothing };
-        let inventory = Inventory::of(index, required, config, now);
-        let image = names(&inventory.wanted);
-        let text = match inventory.kind(node) {
-            Kind::Sure | Kind::Told | Kind::Holder | Kind::Unknown => return nothing,
-            Kind::Contested => {
-                format!("{name} lists {image}, but may refuse it: its content was pulled by another name")
-            }
-            Kind::Absent => format!("{name}, its node, lacks {image}: {}", load_hint(Some(node), &inventory.wanted)),
+    pub(super) fn note(self, inventory: &Inventory<'_>, needs: &Needs<'_>) -> Option<Note> {
+        let text = match self {
+            Self::To(name) => alone(name, inventory),
+            Self::Somewhere => together(inventory, needs),
         };
-        Placement { notes: vec![inventory.about(Note::attention(text))], ..nothing }
+        Some(inventory.about(Note::attention(text?)))
     }
 }
+
+/// What is wrong with the node `name`.
+fn alone(name: &str, inventory: &Inventory<'_>) -> Option<String> {
+    let node = inventory.index.get(name)?;
+    let image = names(&inventory.wanted);
+    match inventory.kind(node) {
+        Kind::Sure | Kind::Told | Kind::Holder | Kind::Unknown => None,
+        Kind::Contested => {
+            Some(format!("{name} lists {image}, but may refuse it: its content was pulled by another name"))
+        }
+        Kind::Absent => Some(format!("{name}, its node, lacks {image}: {}", load_hint(Some(node), &inventory.wanted))),
+    }
+}
+
+/// Which of the nodes that it can use lack something: a `DaemonSet` has a Pod on each.
+fn together(inventory: &Inventory<'_>, needs: &Needs<'_>) -> Option<String> {
+    let usable = inventory.index.nodes().filter(|node| !matches!(needs.fit(*node), Fit::Never(_)));
+    let lacking: Vec<NodeView<'_>> = usable.filter(|node| inventory.kind(*node) == Kind::Absent).collect();
+    let first = *lacking.first()?;
+    let named = lacking.iter().take(NODES_NAMED).map(|node| node.name()).collect::<Vec<_>>().join(", ");
+    let (image, load) = (names(&inventory.wanted), load_hint(Some(first), &inventory.wanted));
+    Some(match (lacking.len(), lacking.len().saturating_sub(NODES_NAMED)) {
+        (1, _) => format!("{named} lacks {image}: {load}"),
+        (_, 0) => format!("{named} lack {image}: {load}"),
+        (_, more) => format!("{named} and {more} more lack {image}: {load}"),
+    })
+}
+
+/// Nodes that a note names.
+const NODES_NAMED: usize = 2;

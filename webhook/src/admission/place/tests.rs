@@ -361,7 +361,22 @@ fn a_pod_that_is_bound_gets_nothing_but_a_note() {
         "nodeSelectorTerms": [{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["b"] }] }],
     } } } });
     Case { spec: daemon, ..case(nodes()) }.check(&[note]);
-    Case { owner: "DaemonSet", ..case(nodes()) }.check(&[]);
+}
+
+/// By its template alone a `DaemonSet` goes everywhere: what is known before its Pods are made.
+#[test]
+fn a_daemon_set_lacks_what_one_of_its_nodes_lacks() {
+    let daemon = |nodes| Case { owner: "DaemonSet", ..case(nodes) };
+    let load = "app:dev: `kind load docker-image app:dev` or `berth load app:dev`";
+    let nodes = || vec![node("a", &[APP]), node("b", &[]), node("c", &[]), node("d", &[])];
+    daemon(vec![node("a", &[APP])]).check(&[]);
+    daemon(nodes()).check(&[&format!("main: b, c and 1 more lack {load}")]);
+    daemon(nodes()[..3].to_vec()).check(&[&format!("main: b, c lack {load}")]);
+    daemon(nodes()[..2].to_vec()).check(&[&format!("main: b lacks {load}")]);
+    let only = json!({ "nodeSelector": { "kubernetes.io/hostname": "a" } });
+    Case { spec: only, ..daemon(nodes()) }.check(&[]);
+    Case { age: Duration::from_secs(301), ..daemon(nodes()) }.check(&[]);
+    Case { wanted: vec![wanted("app:dev", false)], ..daemon(nodes()) }.check(&[]);
 }
 
 #[test]
