@@ -19,6 +19,7 @@ pub mod select;
 pub mod settle;
 pub mod stranded;
 pub mod verb;
+pub mod workload;
 
 use std::{sync::Arc, time::Instant};
 
@@ -105,8 +106,17 @@ pub enum Moment {
     Create,
     /// It runs, and gets an ephemeral container: only that container's image and policy may change.
     Debug,
+    /// It is what a workload would make of its template: nothing is changed, and what would be, is told.
+    Planned,
     /// It is a template in a file: where its Pods can run is a fact of another moment.
     Template,
+}
+
+impl Moment {
+    /// Whether the Pod is one that is being created, or is decided about as if it were.
+    pub fn is_creation(self) -> bool {
+        matches!(self, Self::Create | Self::Planned)
+    }
 }
 
 /// What was decided about a Pod.
@@ -206,10 +216,10 @@ impl<R: Resolve> App<R> {
     ) -> Result<Vec<u8>, decode::Error> {
         let started = Instant::now();
         let request = match decode::decode(body)? {
-            Review::Pod(request) => request,
+            Review::Readable(request) => request,
             Review::Opaque { uid, reason } => {
                 self.metrics.review(outcome::Review::Skipped, started.elapsed());
-                return Ok(respond::unreadable(&uid, &reason));
+                return Ok(respond::unreadable(&uid, "a Pod", &reason));
             }
         };
         let verdict = match Subject::of(&request, caller) {
@@ -239,7 +249,7 @@ impl<R: Resolve> App<R> {
         let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
         let answers = pin::pin(&desk, &plans, &budget).await;
         let mirrored = mirror::mirror(&desk, &plans, &answers, &budget).await;
-        let notes = secrets::notes(&given.problems, &answers, &mirrored);
+        let notes = secrets::notes(&given, &answers, &mirrored);
         let relaxing = Relaxing::of(subject, &plans);
         let changes: Vec<Change> = self.with_nodes(|index| {
             let sight = Sight { index, now: budget::now(), relaxing };
@@ -248,7 +258,9 @@ impl<R: Resolve> App<R> {
             plans.iter().zip(answered).map(settled).collect()
         });
         let placement = self.place(subject, &changes);
-        self.count(&changes, &placement);
+        if subject.moment != Moment::Planned {
+            self.count(&changes, &placement);
+        }
         patch::patch(subject, scope.notes.into_iter().chain(notes).collect(), &plans, changes, placement)
     }
 
@@ -261,7 +273,7 @@ impl<R: Resolve> App<R> {
         let now = budget::now();
         let circumstances = Circumstances {
             controller_alive: self.controller.as_ref().is_some_and(|controller| controller.alive(now)),
-            may_gate: subject.moment == Moment::Create,
+            may_gate: subject.moment.is_creation(),
             now,
         };
         self.with_nodes(|index| place::place(subject.pod, &wanted, index, &self.config.place, circumstances))

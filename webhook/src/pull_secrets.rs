@@ -41,6 +41,8 @@ pub struct Given {
     pub keyring: Option<Keyring>,
     /// Those that could not be used.
     pub problems: Vec<Problem>,
+    /// The Pod will have others, which are not known yet: those of its `ServiceAccount`.
+    pub unknown: bool,
 }
 
 /// A pull secret that could not be used, and what to do about it.

@@ -16,6 +16,7 @@ pub mod readiness;
 pub mod review;
 pub mod status;
 pub mod tls;
+mod workloads;
 
 use std::{
     io,

@@ -16,6 +16,7 @@ mod placing;
 mod policies;
 mod properties;
 mod repinning;
+mod workloads;
 
 use std::{
     sync::Arc,

@@ -7,16 +7,25 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Reads the body of a request.
+/// Reads the body of a request about a Pod.
 ///
 /// # Errors
 /// [`Error`] where no answer could be given that an API server accepts: it is answered with 400.
 pub fn decode(body: &[u8]) -> Result<Review<'_>, Error> {
+    read(body)
+}
+
+/// Reads the body of a request about an `O`, of which `P` is needed as it was before; errors as of [`decode`].
+pub(super) fn read<'a, O, P>(body: &'a [u8]) -> Result<Review<'a, O, P>, Error>
+where
+    O: Deserialize<'a> + Default,
+    P: Deserialize<'a>,
+{
     // Once for all strings, which costs less than once for each.
     let body = str::from_utf8(body).map_err(|error| Error::NoReview { source: serde::de::Error::custom(error) })?;
-    match serde_json::from_str::<Envelope<'_, Request<'_>>>(body) {
-        Ok(envelope) => envelope.checked(|request| &request.uid).map(Review::Pod),
-        // Perhaps only the object is not what a Pod looks like: then there is somebody to answer.
+    match serde_json::from_str::<Envelope<'_, Request<'_, O, P>>>(body) {
+        Ok(envelope) => envelope.checked(|request| &request.uid).map(Review::Readable),
+        // Perhaps only the object is not what it should look like: then there is somebody to answer.
         Err(unreadable) => match serde_json::from_str::<Envelope<'_, Asker<'_>>>(body) {
             Ok(envelope) => envelope
                 .checked(|asker| &asker.uid)
@@ -34,10 +43,10 @@ pub fn uid(body: &[u8]) -> Option<Cow<'_, str>> {
 
 /// A review that can be answered.
 #[derive(Debug)]
-pub enum Review<'a> {
-    /// A request about a Pod.
-    Pod(Box<Request<'a>>),
-    /// A request whose object cannot be read as a Pod.
+pub enum Review<'a, O = Pod<'a>, P = OldPod<'a>> {
+    /// A request about a Pod, or what else was expected.
+    Readable(Box<Request<'a, O, P>>),
+    /// A request whose object cannot be read as that.
     Opaque {
         /// To be repeated in the answer.
         uid: Cow<'a, str>,
@@ -107,29 +116,29 @@ fn none<R>() -> Option<R> {
 
 /// The request inside an `AdmissionReview`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request<'a> {
+#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de> + Default, P: Deserialize<'de>"))]
+pub struct Request<'a, O = Pod<'a>, P = OldPod<'a>> {
     /// Repeated in the answer.
     #[serde(borrow, default)]
     pub uid: Cow<'a, str>,
     /// The resource that the request was made for.
     #[serde(borrow, default)]
     pub resource: Resource<'a>,
-    /// `ephemeralcontainers`, or empty.
+    /// `ephemeralcontainers`, `scale`, or empty.
     #[serde(borrow, default)]
     pub sub_resource: Cow<'a, str>,
     /// `CREATE`, `UPDATE`.
     #[serde(borrow, default)]
     pub operation: Cow<'a, str>,
-    /// The Pod's namespace: older API servers leave it out of the object.
+    /// The object's namespace: older API servers leave it out of Pods.
     #[serde(borrow, default)]
     pub namespace: Cow<'a, str>,
-    /// The Pod as it will be stored.
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    pub object: Pod<'a>,
-    /// The Pod as it is stored, for an UPDATE.
-    #[serde(borrow, default)]
-    pub old_object: Option<OldPod<'a>>,
+    /// The object as it will be stored.
+    #[serde(default, deserialize_with = "nullable")]
+    pub object: O,
+    /// The object as it is stored, for an UPDATE.
+    #[serde(default)]
+    pub old_object: Option<P>,
 }
 
 /// A group and a resource.
@@ -138,7 +147,7 @@ pub struct Resource<'a> {
     /// Empty for the core group.
     #[serde(borrow, default)]
     pub group: Cow<'a, str>,
-    /// `pods`.
+    /// `pods`, `deployments`.
     #[serde(borrow, default)]
     pub resource: Cow<'a, str>,
 }
@@ -282,7 +291,7 @@ pub struct OldSpec<'a> {
 }
 
 /// `null` is the default: Go writes it for what is empty.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 

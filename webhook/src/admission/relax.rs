@@ -1,6 +1,6 @@
 //! Whether `imagePullPolicy: Always` may become `IfNotPresent`.
 
-use super::{Moment, Plan, Subject, patch, scope::annotation, select::PullPolicy, verb::Verb};
+use super::{Plan, Subject, patch, scope::annotation, select::PullPolicy, verb::Verb};
 
 /// How far the policies of a Pod may be relaxed without a risk that it is refused for that.
 ///
@@ -24,7 +24,7 @@ pub enum Relaxing {
 impl Relaxing {
     /// Reads it from what the Pod has.
     pub fn of(subject: &Subject<'_>, plans: &[Plan<'_>]) -> Self {
-        if subject.moment != Moment::Create || plans.iter().any(|plan| plan.slot.policy != PullPolicy::Always) {
+        if !subject.moment.is_creation() || plans.iter().any(|plan| plan.slot.policy != PullPolicy::Always) {
             return Self::Freely;
         }
         if patch::TRACES.iter().any(|key| annotation(&subject.pod.metadata, key).is_some()) {

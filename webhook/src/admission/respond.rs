@@ -32,10 +32,14 @@ pub fn respond(uid: &str, mode: Mode, verdict: &Verdict) -> Vec<u8> {
     response.into_body()
 }
 
-/// The body for an object that cannot be read as a Pod: it is the API server's to refuse.
-pub fn unreadable(uid: &str, reason: &str) -> Vec<u8> {
-    let text = warning(&format!("not a Pod that Berth can read, left as it is: {reason}"));
-    Response { uid, allowed: true, warnings: vec![text], ..Response::default() }.into_body()
+/// The body for an object that cannot be read as `what` it should be: it is the API server's to refuse.
+pub fn unreadable(uid: &str, what: &str, reason: &str) -> Vec<u8> {
+    warned(uid, vec![warning(&format!("not {what} that Berth can read, left as it is: {reason}"))])
+}
+
+/// The body that only speaks.
+pub fn warned(uid: &str, warnings: Vec<String>) -> Vec<u8> {
+    Response { uid, allowed: true, warnings, ..Response::default() }.into_body()
 }
 
 /// The body for a review that panicked: `pin.onFailure` decides. None where the request does not even have a uid.
@@ -119,7 +123,7 @@ fn warning(text: &str) -> String {
 }
 
 /// At most `limit` characters, none of them a control character: the API server drops such texts without a word.
-fn printable(text: &str, limit: usize) -> String {
+pub(super) fn printable(text: &str, limit: usize) -> String {
     let clean = |letter: char| if letter.is_control() { ' ' } else { letter };
     if text.chars().count() <= limit {
         return text.chars().map(clean).collect();
@@ -128,7 +132,7 @@ fn printable(text: &str, limit: usize) -> String {
 }
 
 /// Characters of one warning. Source: `k8s.io/api/admission/v1`, `AdmissionResponse.Warnings`: "under 120 if possible".
-const WARNING_LIMIT: usize = 119;
+pub(super) const WARNING_LIMIT: usize = 119;
 /// Warnings of one answer: all webhooks together have 4 096 characters.
 /// Source: `k8s.io/apiserver/pkg/endpoints/filters/warning.go`.
 const WARNINGS_LIMIT: usize = 16;

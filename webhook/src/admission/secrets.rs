@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Plan, Subject, budget::Budget, decode::Pod, mirror::Mirrored, note::Note, pin::Answer};
-use crate::pull_secrets::{Given, Problem, PullSecrets};
+use super::{Moment, Plan, Subject, budget::Budget, decode::Pod, mirror::Mirrored, note::Note, pin::Answer};
+use crate::pull_secrets::{Given, PullSecrets};
 
 /// What the pull secrets give by which the images of `plans` would be pulled: those that the Pod names, which at
 /// creation are those of its `ServiceAccount` where it names none itself (the API server writes them into the Pod before
@@ -17,23 +17,25 @@ pub async fn given(secrets: Option<&PullSecrets>, subject: &Subject<'_>, plans: 
         return Given::default();
     };
     let mut names = named(subject.pod);
+    let unknown = names.is_empty() && subject.moment == Moment::Planned;
     let asking = plans.iter().filter(|plan| plan.asks());
     names.extend(asking.flat_map(|plan| plan.detour.pull_secrets()).map(Cow::Borrowed));
     let names = different(&names);
     if names.is_empty() {
-        return Given::default();
+        return Given { unknown, ..Given::default() };
     }
-    secrets.read(subject.namespace, &names, budget.secrets()).await
+    Given { unknown, ..secrets.read(subject.namespace, &names, budget.secrets()).await }
 }
 
 /// What people should know about pull secrets that could not be used: nothing where every image was found without them.
-pub fn notes(problems: &[Problem], answers: &[Option<Answer>], mirrored: &[Option<Mirrored>]) -> Vec<Note> {
+pub fn notes(given: &Given, answers: &[Option<Answer>], mirrored: &[Option<Mirrored>]) -> Vec<Note> {
     let by_sources = answers.iter().flatten().all(|answer| answer.now.is_ok());
     let by_mirrors = mirrored.iter().flatten().all(|mirrored| mirrored.found.is_some());
     if by_sources && by_mirrors {
         return Vec::new();
     }
-    problems.iter().map(|problem| Note::attention(problem.to_string())).collect()
+    let problems = given.problems.iter().map(|problem| Note::attention(problem.to_string()));
+    problems.chain(given.unknown.then(|| Note::info(UNKNOWN))).collect()
 }
 
 /// `spec.imagePullSecrets`. What is no such list is the API server's business.
@@ -60,6 +62,7 @@ fn different<'a>(names: &'a [Cow<'_, str>]) -> Vec<&'a str> {
     different
 }
 
+const UNKNOWN: &str = "asked without the pull secrets of its ServiceAccount, which its Pods will have";
 /// More than are read.
 const MOST_COMPARED: usize = 64;
 

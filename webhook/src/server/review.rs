@@ -24,7 +24,7 @@ use tracing::warn;
 use super::{
     body::{Budget, ROOM_WAIT},
     connection::Arrival,
-    duration,
+    duration, workloads,
 };
 use crate::{
     admission::{App, Caller, Mode, decode, respond},
@@ -40,6 +40,18 @@ pub trait Answer: Send + Sync + 'static {
     /// # Errors
     /// [`decode::Error`] for a body that cannot be answered.
     fn review(
+        &self,
+        mode: Mode,
+        caller: Caller,
+        body: &[u8],
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<u8>, decode::Error>> + Send;
+
+    /// The body that answers `body`, which is about a workload, by `deadline`: never a refusal.
+    ///
+    /// # Errors
+    /// [`decode::Error`] for a body that cannot be answered.
+    fn warn(
         &self,
         mode: Mode,
         caller: Caller,
@@ -63,6 +75,10 @@ impl<R: Resolve> Answer for Arc<ArcSwap<App<R>>> {
         self.load_full().review(mode, caller, body, deadline).await
     }
 
+    async fn warn(&self, mode: Mode, caller: Caller, body: &[u8], deadline: Instant) -> Result<Vec<u8>, decode::Error> {
+        self.load_full().warn(mode, caller, body, deadline).await
+    }
+
     fn after_panic(&self, body: &[u8]) -> Option<Vec<u8>> {
         respond::panicked(body, self.load().config.pin.on_failure)
     }
@@ -70,30 +86,44 @@ impl<R: Resolve> Answer for Arc<ArcSwap<App<R>>> {
 
 /// What the routes share.
 #[derive(Debug)]
-struct Desk<A> {
-    answer: A,
+pub(super) struct Desk<A> {
+    pub(super) answer: A,
     budget: Arc<Budget>,
     turns: Semaphore,
-    metrics: Arc<Metrics>,
+    pub(super) warnings: Semaphore,
+    pub(super) metrics: Arc<Metrics>,
 }
 
-/// `POST /mutate` for namespaces labelled `enabled`, `POST /observe` for those labelled `observe`.
+/// What is asked for, by the path of a request.
+#[derive(Clone, Copy, Debug)]
+enum Errand {
+    /// `/mutate` for namespaces labelled `enabled`, `/observe` for those labelled `observe`: the review of a Pod.
+    Review(Mode),
+    /// `/warn` and `/warn/observe`: what is to be said about a workload.
+    Warn(Mode),
+}
+
+/// `POST` to the path of each [`Errand`].
 pub fn routes<A: Answer>(answer: A, limits: &Limits, metrics: Arc<Metrics>) -> Router {
     let turns = Semaphore::new(limits.reviews_in_flight.min(Semaphore::MAX_PERMITS));
-    let desk = Desk { answer, budget: Arc::new(Budget::new(limits, metrics.clone())), turns, metrics };
+    let warnings = Semaphore::new(workloads::at_once(limits));
+    let desk = Desk { answer, budget: Arc::new(Budget::new(limits, metrics.clone())), turns, warnings, metrics };
+    let on = |errand| post(move |desk, arrival, request| review(desk, arrival, errand, request));
     Router::new()
-        .route("/mutate", post(|desk, arrival, request| review(desk, arrival, Mode::Enforce, request)))
-        .route("/observe", post(|desk, arrival, request| review(desk, arrival, Mode::Observe, request)))
+        .route("/mutate", on(Errand::Review(Mode::Enforce)))
+        .route("/observe", on(Errand::Review(Mode::Observe)))
+        .route("/warn", on(Errand::Warn(Mode::Enforce)))
+        .route("/warn/observe", on(Errand::Warn(Mode::Observe)))
         .with_state(Arc::new(desk))
 }
 
 async fn review<A: Answer>(
     State(desk): State<Arc<Desk<A>>>,
     Extension(arrival): Extension<Arrival>,
-    mode: Mode,
+    errand: Errand,
     request: Request,
 ) -> Response {
-    match desk.review(&arrival, mode, request).await {
+    match desk.review(&arrival, errand, request).await {
         Ok(body) => ([(header::CONTENT_TYPE, JSON)], body).into_response(),
         Err(refusal) => {
             desk.count(&refusal);
@@ -103,11 +133,15 @@ async fn review<A: Answer>(
 }
 
 impl<A: Answer> Desk<A> {
-    async fn review(&self, arrival: &Arrival, mode: Mode, request: Request) -> Result<Vec<u8>, Refusal> {
+    async fn review(&self, arrival: &Arrival, errand: Errand, request: Request) -> Result<Vec<u8>, Refusal> {
         is_json(request.headers())?;
         let deadline = arrival.began.into_std() + time_to_answer(request.uri());
         let body = self.budget.take_in(request.into_body()).await?;
         arrival.pace.prove();
+        let mode = match errand {
+            Errand::Review(mode) => mode,
+            Errand::Warn(mode) => return self.warn(mode, arrival.caller, &body, deadline).await,
+        };
         let _turn = self.turn().await?;
         let started = Instant::now();
         match AssertUnwindSafe(self.answer.review(mode, arrival.caller, &body, deadline)).catch_unwind().await {

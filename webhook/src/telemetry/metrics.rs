@@ -27,7 +27,7 @@ pub use self::{
     registries::{HostGauges, Registries, Waiting},
     rotation::Rotation,
 };
-use super::outcome::{Mirror, Pin, Place, Review, Shed};
+use super::outcome::{Mirror, Pin, Place, Review, Shed, Workload};
 use crate::config;
 
 /// All metrics of one process.
@@ -45,6 +45,7 @@ pub struct Metrics {
     nodes_heard: AtomicU64,
     reviews: Family<Outcome, Counter>,
     review_seconds: Histogram,
+    workloads: Family<Outcome, Counter>,
     pins: Family<Outcome, Counter>,
     mirrors: Family<Outcome, Counter>,
     placements: Family<Outcome, Counter>,
@@ -82,6 +83,11 @@ impl Metrics {
     pub fn review(&self, outcome: Review, took: Duration) {
         self.reviews.get_or_create(&Outcome { outcome: outcome.word() }).inc();
         self.review_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A request about a workload was answered.
+    pub fn workload(&self, outcome: Workload) {
+        self.workloads.get_or_create(&Outcome { outcome: outcome.word() }).inc();
     }
 
     /// An image went through **pin**.
@@ -160,6 +166,7 @@ impl Default for Metrics {
             nodes_heard: AtomicU64::default(),
             reviews: Family::default(),
             review_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            workloads: Family::default(),
             pins: Family::default(),
             mirrors: Family::default(),
             placements: Family::default(),
@@ -186,6 +193,7 @@ impl Metrics {
         registry.register("reviews", "Reviews answered, by outcome", self.reviews.clone());
         let help = "Time from a complete request to its answer";
         registry.register_with_unit("review", help, Unit::Seconds, self.review_seconds.clone());
+        registry.register("workloads", "Workloads looked at for warnings, by outcome", self.workloads.clone());
         registry.register("pins", "Images seen by pin, by outcome", self.pins.clone());
         registry.register("mirrors", "Images that a mirror rule is about, by outcome", self.mirrors.clone());
         registry.register("placements", "Pods with an image that decides where they run", self.placements.clone());

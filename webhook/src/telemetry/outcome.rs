@@ -37,6 +37,22 @@ words! {
 }
 
 words! {
+    /// What became of a request about a workload.
+    Workload {
+        /// Its Pods would be as people expect.
+        Silent = "silent",
+        /// Something was said about its Pods.
+        Warned = "warned",
+        /// Nobody would hear it, or nothing about images is new, or they are left alone.
+        Skipped = "skipped",
+        /// Too many at once: nothing was looked at, and nothing said.
+        Shed = "shed",
+        /// The code panicked.
+        Panicked = "panicked",
+    }
+}
+
+words! {
     /// What **pin** did to one image.
     Pin {
         /// The tag became a digest.

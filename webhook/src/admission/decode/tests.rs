@@ -33,7 +33,7 @@ fn with(path: &str, value: Value) -> Value {
 #[test]
 fn reads_what_the_rules_need() {
     let body = review().to_string();
-    let Review::Pod(request) = decode(body.as_bytes()).unwrap() else { panic!("not a Pod") };
+    let Review::Readable(request) = decode(body.as_bytes()).unwrap() else { panic!("not a Pod") };
     assert_eq!((&*request.uid, &*request.namespace, &*request.operation), ("705ab4f5", "shop", "CREATE"));
     assert_eq!(request.resource.resource, "pods");
     assert_eq!(request.object.spec.containers[0].image, "nginx:1");
@@ -47,7 +47,7 @@ fn reads_what_the_rules_need() {
 fn escapes_are_undone() {
     // Go writes `<`, `>` and `&` as six bytes.
     let body = with("/request/object/spec/containers/0/image", json!("a<b")).to_string().replace('<', "\\u003c");
-    let Review::Pod(request) = decode(body.as_bytes()).unwrap() else { panic!("not a Pod") };
+    let Review::Readable(request) = decode(body.as_bytes()).unwrap() else { panic!("not a Pod") };
     assert_eq!(request.object.spec.containers[0].image, "a<b");
 }
 
@@ -93,6 +93,6 @@ fn depth_and_breadth_are_survived() {
     assert!(decode(nested.as_bytes()).is_ok());
     let container = json!({"name": "c", "image": "nginx:1"});
     let wide = with("/request/object/spec/containers", Value::Array(vec![container; 200_000])).to_string();
-    let Review::Pod(request) = decode(wide.as_bytes()).unwrap() else { panic!("not a Pod") };
+    let Review::Readable(request) = decode(wide.as_bytes()).unwrap() else { panic!("not a Pod") };
     assert_eq!(request.object.spec.containers.len(), 200_000);
 }

@@ -29,7 +29,7 @@ impl PullSecrets {
         let named = |name: &String| present.iter().flatten().any(|entry| entry["name"] == **name);
         let missing: Vec<_> = self.0.into_iter().filter(|name| !named(name)).collect();
         let why = match subject.moment {
-            Moment::Create => {
+            Moment::Create | Moment::Planned => {
                 let entries = missing.into_iter().map(|name| json!({ "name": name }));
                 if present.is_some() {
                     operations.extend(entries.map(|entry| add("/spec/imagePullSecrets/-", entry)));

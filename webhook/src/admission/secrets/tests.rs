@@ -16,6 +16,11 @@ use crate::{
 /// An API server that gives one pull secret, and a review of a Pod with this spec, of `nginx:latest` besides; what is
 /// answered, and what the API server was asked.
 async fn review(caller: Caller, spec: Value, reply: Reply, has_image: bool) -> (Value, Vec<String>) {
+    let pod = json!({ "metadata": { "name": "web" }, "spec": spec });
+    answer("pods", caller, pod, reply, has_image).await
+}
+
+async fn answer(resource: &str, caller: Caller, object: Value, reply: Reply, has_image: bool) -> (Value, Vec<String>) {
     let (server, registry) = (Server::new([reply]), Fake::new());
     if has_image {
         registry.push("nginx:latest");
@@ -35,12 +40,15 @@ async fn review(caller: Caller, spec: Value, reply: Reply, has_image: bool) -> (
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
             "uid": "u", "operation": "CREATE", "namespace": "shop",
-            "resource": { "group": "", "version": "v1", "resource": "pods" },
-            "object": { "metadata": { "name": "web" }, "spec": spec },
+            "resource": { "group": if resource == "pods" { "" } else { "apps" }, "version": "v1", "resource": resource },
+            "object": object,
         },
     });
-    let deadline = Instant::now() + Duration::from_secs(9);
-    let answer = app.review(Mode::Enforce, caller, review.to_string().as_bytes(), deadline).await.unwrap();
+    let (body, deadline) = (review.to_string(), Instant::now() + Duration::from_secs(9));
+    let answer = match resource {
+        "pods" => app.review(Mode::Enforce, caller, body.as_bytes(), deadline).await.unwrap(),
+        _ => app.warn(Mode::Enforce, caller, body.as_bytes(), deadline).await.unwrap(),
+    };
     (serde_json::from_slice::<Value>(&answer).unwrap()["response"].clone(), server.asked())
 }
 
@@ -72,6 +80,25 @@ async fn a_missing_secret_is_told_where_an_image_was_not_found() {
     assert!(found["patch"].is_string() && found.get("warnings").is_none(), "{found}");
     let not_found = answer(false).await;
     assert!(not_found["warnings"].to_string().contains("pull secret regcred does not exist in shop"), "{not_found}");
+}
+
+/// The pull secrets of the `ServiceAccount` are written into Pods, not into templates: what is not found without them
+/// may be found with them.
+#[tokio::test]
+async fn a_workload_is_told_what_was_not_used() {
+    let said = async |secrets: &[&str], caller, has_image| {
+        let object =
+            json!({ "metadata": { "name": "web" }, "spec": { "template": { "spec": spec("nginx", secrets) } } });
+        let (response, asked) = answer("deployments", caller, object, missing(), has_image).await;
+        (response["warnings"].to_string(), asked)
+    };
+    let (warnings, asked) = said(&[], Caller::Proven, false).await;
+    assert!(warnings.contains("not pinned") && warnings.contains(UNKNOWN) && asked.is_empty(), "{warnings}");
+    let (warnings, asked) = said(&["regcred"], Caller::Proven, false).await;
+    assert!(warnings.contains("pull secret regcred") && !warnings.contains(UNKNOWN), "{warnings}");
+    assert_eq!(asked, ["GET /api/v1/namespaces/shop/secrets/regcred"]);
+    assert!(!said(&[], Caller::Anyone, false).await.0.contains(UNKNOWN), "nobody's secrets are used for strangers");
+    assert_eq!(said(&[], Caller::Proven, true).await.0, "null");
 }
 
 #[tokio::test(start_paused = true)]

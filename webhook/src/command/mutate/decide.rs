@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use crate::{
-    admission::{self, App, Moment, Verdict, decode::Pod},
+    admission::{self, App, Moment, Verdict, decode::Pod, workload},
     manifest::{Changes, Manifest, Subject, image_changes},
     registry::Resolve,
 };
@@ -51,11 +51,14 @@ async fn one<R: Resolve>(
         pod.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     }
     let text = after.to_string();
-    let pod = decode(&text).map_err(|(path, why)| {
+    let mut pod = decode(&text).map_err(|(path, why)| {
         let path = [&subject.pod[..], &path].concat();
         let line = manifest.line(subject.document, &path).unwrap_or_default();
         format!("{line}: {}/{}: {}: {why}", subject.kind, subject.name, path.join("."))
     })?;
+    if subject.template {
+        pod.metadata.owner_references = workload::owner_by_kind(&subject.kind).into_iter().collect();
+    }
     let reviewed = admission::Subject {
         pod: &pod,
         old: None,

@@ -41,6 +41,18 @@ impl Answer for Script {
         Ok(format!("{mode:?} {}", body.len()).into_bytes())
     }
 
+    async fn warn(
+        &self,
+        mode: Mode,
+        caller: Caller,
+        body: &[u8],
+        deadline: std::time::Instant,
+    ) -> Result<Vec<u8>, decode::Error> {
+        let uid = decode::uid(body);
+        let answer = self.review(mode, caller, uid.as_ref().map_or(body, |uid| uid.as_bytes()), deadline).await?;
+        Ok([b"warn ", &*answer].concat())
+    }
+
     fn after_panic(&self, body: &[u8]) -> Option<Vec<u8>> {
         (body == b"panic").then(|| b"by policy".to_vec())
     }
@@ -73,6 +85,8 @@ async fn check(request: Vec<u8>, status: &str, body: &str) {
 async fn each_kind_of_request_has_its_answer() {
     check(post("/mutate?timeout=10s", "hello"), "200", "Enforce 5").await;
     check(post("/observe?timeout=10s", "hello"), "200", "Observe 5").await;
+    check(post("/warn?timeout=10s", "hello"), "200", "warn Enforce 5").await;
+    check(post("/warn/observe?timeout=10s", "hello"), "200", "warn Observe 5").await;
     check(post("/mutate", &"x".repeat(100)), "200", "Enforce 100").await;
     check(post("/mutate", &"x".repeat(101)), "413", "limits.bodyBytes").await;
     check(post("/mutate", &"x".repeat(1 << 20)), "413", "limits.bodyBytes").await; // who is still writing hears it, too
@@ -147,4 +161,49 @@ async fn more_reviews_than_may_be_in_flight_are_shed_at_once() {
     assert_eq!(most.load(Ordering::SeqCst), 2);
     let metrics = metrics.encode().unwrap();
     assert!(metrics.contains("berth_shed_total{reason=\"reviews\"} 1\n"), "{metrics}");
+}
+
+/// A review as far as an answer needs it, with a word for the stand-in.
+fn workload(word: &str) -> Vec<u8> {
+    let kind = r#""apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview""#;
+    post("/warn", &format!(r#"{{{kind},"request":{{"uid":"{word}"}}}}"#))
+}
+
+#[tokio::test(start_paused = true)]
+async fn warnings_take_no_turn_from_pods_and_are_left_out_where_they_would_wait() {
+    let (mut tasks, metrics) = (JoinSet::new(), Arc::default());
+    let (router, _) = reviews(&metrics);
+    let stop = CancellationToken::new();
+    let mut connection = || connect(&mut tasks, router.clone(), &stop);
+    let (mut first, mut second, mut pod, mut other) = (connection(), connection(), connection(), connection());
+    let later = async {
+        time::sleep(seconds(0.5)).await;
+        let begun = Instant::now();
+        let unheard = exchange(&mut second, &workload("slow")).await.unwrap();
+        let slow = post("/mutate", "slow");
+        let (one, two) = tokio::join!(exchange(&mut pod, &slow), exchange(&mut other, &slow));
+        assert!(one.unwrap().starts_with("HTTP/1.1 200") && two.unwrap().starts_with("HTTP/1.1 200"));
+        assert!(begun.elapsed() <= seconds(2.1), "{:?}", begun.elapsed());
+        unheard
+    };
+    let slow = workload("slow");
+    let (heard, unheard) = tokio::join!(exchange(&mut first, &slow), later);
+    assert!(heard.unwrap().contains("warn Enforce"), "it has its turn");
+    assert!(unheard.starts_with("HTTP/1.1 200"), "{unheard}");
+    assert!(unheard.contains(r#"{"uid":"slow","allowed":true}"#), "{unheard}");
+    let metrics = metrics.encode().unwrap();
+    assert!(metrics.contains("berth_workloads_total{outcome=\"shed\"} 1\n"), "{metrics}");
+    assert!(!metrics.contains("berth_shed_total{"), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_a_workload_lets_it_pass_whatever_the_policy() {
+    let (mut tasks, metrics) = (JoinSet::new(), Arc::default());
+    let mut client = connect(&mut tasks, reviews(&metrics).0, &CancellationToken::new());
+    let answer = exchange(&mut client, &workload("panic")).await.expect("the connection stays");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""allowed":true"#), "{answer}");
+    assert!(answer.contains("a mistake in Berth"), "{answer}");
+    let metrics = metrics.encode().unwrap();
+    assert!(metrics.contains("berth_workloads_total{outcome=\"panicked\"} 1\n"), "{metrics}");
+    assert!(!metrics.contains("berth_reviews_total{"), "{metrics}");
 }
