@@ -43,29 +43,38 @@ impl Manifests {
         Ok(())
     }
 
-    /// Applies the webhook configuration, for the process at `server`.
+    /// Applies the webhook configurations, for the process at `server`.
     pub(super) async fn register(&self, cluster: &Cluster, server: &Server, only: Option<&str>) -> anyhow::Result<()> {
-        let shipped = self.objects.iter().find(|object| kind(object) == "MutatingWebhookConfiguration");
-        let mut configuration = shipped.context("manifests/base has no webhook configuration")?.clone();
-        let webhooks = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
-        for webhook in webhooks.context("a webhook configuration has webhooks")? {
-            let path = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).unwrap_or_default();
-            let url = [&server.url, path].concat();
-            // A call that fails must fail the test, not admit the Pod as it is.
-            let mut changes = json!({
-                "clientConfig": { "service": null, "url": url, "caBundle": server.bundle },
-                "failurePolicy": "Fail",
-            });
-            if let (Some(only), Some(changes)) = (only, changes.as_object_mut()) {
-                changes.insert("namespaceSelector".to_owned(), json!({ "matchLabels": { ONLY: only } }));
-            }
-            json_patch::merge(webhook, &changes);
+        for wanted in REGISTRATIONS {
+            let shipped = self.objects.iter().find(|object| kind(object) == *wanted);
+            let mut configuration = shipped.with_context(|| format!("manifests/base has no {wanted}"))?.clone();
+            redirect(&mut configuration, server, only)?;
+            cluster.apply(&configuration.to_string()).await?;
         }
-        if let (Some(only), Some(name)) = (only, configuration.pointer_mut("/metadata/name")) {
-            *name = json!(format!("zz-berth-{only}"));
-        }
-        cluster.apply(&configuration.to_string()).await.map(drop)
+        Ok(())
     }
+}
+
+/// Points all webhooks of `configuration` to `server`, for the namespaces of `only`.
+fn redirect(configuration: &mut Value, server: &Server, only: Option<&str>) -> anyhow::Result<()> {
+    let webhooks = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
+    for webhook in webhooks.context("a webhook configuration has webhooks")? {
+        let path = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).unwrap_or_default();
+        let url = [&server.url, path].concat();
+        // A call that fails must fail the test, not admit the Pod as it is.
+        let mut changes = json!({
+            "clientConfig": { "service": null, "url": url, "caBundle": server.bundle },
+            "failurePolicy": "Fail",
+        });
+        if let (Some(only), Some(changes)) = (only, changes.as_object_mut()) {
+            changes.insert("namespaceSelector".to_owned(), json!({ "matchLabels": { ONLY: only } }));
+        }
+        json_patch::merge(webhook, &changes);
+    }
+    if let (Some(only), Some(name)) = (only, configuration.pointer_mut("/metadata/name")) {
+        *name = json!(format!("zz-berth-{only}"));
+    }
+    Ok(())
 }
 
 async fn output(cluster: &Cluster, arguments: &[&str], input: &str) -> anyhow::Result<String> {
@@ -78,6 +87,7 @@ fn kind(object: &Value) -> &str {
     object.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
+const REGISTRATIONS: &[&str] = &["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 const NAMESPACE: &[&str] = &["Namespace"];
 const RIGHTS: &[&str] = &[
     "ServiceAccount",
