@@ -18,6 +18,7 @@ mod pods;
 mod schema;
 mod scope;
 mod transport;
+mod warnings;
 mod workloads;
 
 use std::{collections::BTreeMap, time::Duration};
