@@ -276,6 +276,19 @@ fn a_pod_that_no_node_can_run_waits() {
     assert!(ran.err.contains("waits, since no node has nobody:dev"), "{ran:?}");
 }
 
+/// The Pods of a `DaemonSet` go to all nodes, so that none is chosen.
+#[test]
+fn a_daemon_set_lacks_what_one_of_its_nodes_lacks() {
+    let bench = Bench::new();
+    bench.file("nodes.json", &nodes().to_string());
+    let template = "{spec: {containers: [{name: x, image: local:dev, imagePullPolicy: Never}]}}";
+    let set =
+        format!("{{apiVersion: apps/v1, kind: DaemonSet, metadata: {{name: d}}, spec: {{template: {template}}}}}");
+    let ran = bench.run_with(&["-f", "-", "--nodes", "nodes.json"], &set);
+    assert!(ran.err.starts_with("DaemonSet/d: x: a lacks local:dev: `"), "{ran:?}");
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+}
+
 #[test]
 fn the_cluster_of_the_kubeconfig_is_asked() {
     let bench = Bench::new();

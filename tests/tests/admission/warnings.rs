@@ -58,14 +58,7 @@ async fn only_a_person_who_changes_images_is_waited_for() {
     let settings = docker_hub_at(&world.registry.endpoint());
     let (webhook, namespace) = webhook(world.cluster, "called", &settings).await;
     heard(&namespace).await;
-    let called = async || {
-        let metrics = webhook.status("/metrics").await.unwrap();
-        let counts = metrics
-            .lines()
-            .filter_map(|line| line.strip_prefix("berth_workloads_total{outcome=\"")?.split_once("\"} "));
-        counts.map(|(outcome, count)| (outcome.to_owned(), count.parse::<u32>().unwrap())).collect::<BTreeMap<_, _>>()
-    };
-    let before = called().await;
+    let before = counted(&webhook, "workloads").await;
     let mut web = deployment("nginx", "Always");
     web["spec"]["replicas"] = json!(2);
     for _ in 0..3 {
@@ -99,20 +92,17 @@ async fn only_a_person_who_changes_images_is_waited_for() {
     let created = BTreeMap::from([("silent".to_owned(), before.get("silent").unwrap_or(&0) + 2)]);
     let expected: BTreeMap<_, _> =
         before.iter().map(|(outcome, count)| (outcome.clone(), *count)).chain(created).collect();
-    assert_eq!(called().await, expected, "a Deployment and a CronJob, once each");
+    assert_eq!(counted(&webhook, "workloads").await, expected, "a Deployment and a CronJob, once each");
 
     // A changed template is looked at, and silent: only its environment is another.
     namespace.kubectl(&["set", "env", "deployment/web", "A=b"], "").await;
     // Images are what it is about.
     let (_, said) = namespace.kubectl(&["set", "image", "deployment/web", "main=gone"], "").await;
     assert_eq!(warnings(&said).len(), 1, "{said}");
-    let after = called().await;
+    let after = counted(&webhook, "workloads").await;
     assert_eq!(after["skipped"] - expected.get("skipped").unwrap_or(&0), 1, "{after:?}");
     assert_eq!(after["warned"] - expected["warned"], 1, "{after:?}");
-    let metrics = webhook.status("/metrics").await.unwrap();
-    let reviews = metrics.lines().filter_map(|line| line.strip_prefix("berth_reviews_total{")?.split_once("} "));
-    let pods: u32 = reviews.map(|(_, count)| count.parse::<u32>().unwrap()).sum();
-    assert!(pods >= 4, "Pods are counted by themselves: {metrics}");
+    assert!(counted(&webhook, "reviews").await.values().sum::<u32>() >= 4, "Pods are counted by themselves");
 }
 
 #[tokio::test]
@@ -196,6 +186,14 @@ async fn a_sick_registry_and_a_dead_berth_stop_nobody() {
         .unwrap();
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
+}
+
+/// How often Berth has counted each outcome of `what`.
+async fn counted(webhook: &Webhook, what: &str) -> BTreeMap<String, u32> {
+    let metrics = webhook.status("/metrics").await.unwrap();
+    let prefix = format!("berth_{what}_total{{outcome=\"");
+    let counts = metrics.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "));
+    counts.map(|(outcome, count)| (outcome.to_owned(), count.parse().unwrap())).collect()
 }
 
 /// Waits until the API server asks what to say: its watch has told it.

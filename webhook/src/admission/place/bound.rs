@@ -62,7 +62,7 @@ fn together(inventory: &Inventory<'_>, needs: &Needs<'_>) -> Option<String> {
     let usable = inventory.index.nodes().filter(|node| !matches!(needs.fit(*node), Fit::Never(_)));
     let lacking: Vec<NodeView<'_>> = usable.filter(|node| inventory.kind(*node) == Kind::Absent).collect();
     let first = *lacking.first()?;
-    let named = lacking.iter().take(NODES_NAMED).map(|node| node.name()).collect::<Vec<_>>().join(", ");
+    let named = lacking.iter().take(NODES_NAMED).map(NodeView::name).collect::<Vec<_>>().join(", ");
     let (image, load) = (names(&inventory.wanted), load_hint(Some(first), &inventory.wanted));
     Some(match (lacking.len(), lacking.len().saturating_sub(NODES_NAMED)) {
         (1, _) => format!("{named} lacks {image}: {load}"),

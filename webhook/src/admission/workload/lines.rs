@@ -17,12 +17,12 @@ pub(super) fn lines(name: &str, mode: Mode, verdict: &Verdict) -> Vec<String> {
     let prefix = format!("{speaker}: {}: ", printable(name, NAME));
     let refusal = verdict.denied.iter().map(|reason| format!("{refused}: {reason}"));
     let mut texts: Vec<String> = refusal.chain(gathered(&verdict.notes)).collect();
-    let more = texts.len().saturating_sub(TEXTS);
+    let left = texts.len().saturating_sub(TEXTS);
     texts.truncate(TEXTS);
     let mut lines: Vec<String> = texts.iter().flat_map(|text| folded(&prefix, text)).collect();
-    if more > 0 {
-        let notes = if more == 1 { "note" } else { "notes" };
-        lines.push(format!("{prefix}{more} more {notes}: `berth mutate -f FILE` shows all"));
+    if left > 0 {
+        let notes = if left == 1 { "note" } else { "notes" };
+        lines.push(format!("{prefix}{left} more {notes}: `berth mutate -f FILE` shows all"));
     }
     lines
 }
