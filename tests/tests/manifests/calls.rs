@@ -95,7 +95,14 @@ fn on(namespace: &str, call: Call) -> String {
 }
 
 /// A request, and where it is sent in namespaces that are enabled and observed.
-type Case = (&'static str, Request, (&'static [&'static str], &'static [&'static str]));
+type Case = (&'static str, Request, Paths);
+
+/// In namespaces that are enabled, and observed.
+type Paths = (&'static [&'static str], &'static [&'static str]);
+
+const CALLED: Paths = (&["/mutate"], &["/observe"]);
+const WARNED: Paths = (&["/warn"], &["/warn/observe"]);
+const SPARED: Paths = (&[], &[]);
 
 enum Request {
     Create(Value),
@@ -124,28 +131,15 @@ impl Request {
 
 /// What is tried in each namespace.
 fn namespaced(namespace: &str) -> Vec<Case> {
-    const CALLED: (&[&str], &[&str]) = (&["/mutate"], &["/observe"]);
-    const SPARED: (&[&str], &[&str]) = (&[], &[]);
     let debug = container("debug");
     let patch = |subresource, change| Request::Patch { subresource, change };
-    let selector = json!({ "matchLabels": { "app": "app" } });
-    let mut template = pod("app");
-    template["metadata"] = json!({ "labels": { "app": "app" } });
-    let mut once = template.clone();
-    once["spec"]["restartPolicy"] = json!("Never");
-    let job = json!({ "template": { "metadata": once["metadata"], "spec": once["spec"] } });
-    let template = json!({ "metadata": template["metadata"], "spec": template["spec"] });
-    let apps = |kind: &str, more: Value| {
-        let mut spec = json!({ "selector": selector, "template": template });
-        json_patch::merge(&mut spec, &more);
-        Request::Create(object("apps/v1", kind, json!({ "spec": spec })))
-    };
     let create = |version: &str, kind: &str, more: Value| Request::Create(object(version, kind, more));
     let mut mirror = pod("mirror");
     mirror["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "abc" });
     mirror["spec"]["nodeName"] = json!("calls");
     let lease = json!({ "spec": { "holderIdentity": namespace } });
-    vec![
+    let mut cases = workloads();
+    cases.extend([
         ("a Pod", Request::Create(pod("new")), CALLED),
         ("kubectl debug", patch("ephemeralcontainers", json!({ "spec": { "ephemeralContainers": [debug] } })), CALLED),
         (
@@ -156,21 +150,45 @@ fn namespaced(namespace: &str) -> Vec<Case> {
         ("a Pod's label", patch("", json!({ "metadata": { "labels": { "any": "label" } } })), SPARED),
         ("a Pod's status", patch("status", json!({ "status": { "message": "any" } })), SPARED),
         ("a static Pod", Request::Create(mirror), SPARED),
-        ("a Deployment", apps("Deployment", json!({})), SPARED),
-        ("a StatefulSet", apps("StatefulSet", json!({ "serviceName": "any" })), SPARED),
-        ("a DaemonSet", apps("DaemonSet", json!({})), SPARED),
-        ("a ReplicaSet", apps("ReplicaSet", json!({})), SPARED),
-        ("a Job", create("batch/v1", "Job", json!({ "spec": job })), SPARED),
-        (
-            "a CronJob",
-            create("batch/v1", "CronJob", json!({ "spec": { "schedule": "@daily", "jobTemplate": { "spec": job } } })),
-            SPARED,
-        ),
         ("a ConfigMap", create("v1", "ConfigMap", json!({})), SPARED),
         ("a Secret", create("v1", "Secret", json!({})), SPARED),
         ("a ServiceAccount", create("v1", "ServiceAccount", json!({})), SPARED),
         ("a Lease", create("coordination.k8s.io/v1", "Lease", lease), SPARED),
-    ]
+    ]);
+    cases
+}
+
+/// What makes Pods: by the hand of somebody who hears of it, or of a controller.
+fn workloads() -> Vec<Case> {
+    let selector = json!({ "matchLabels": { "app": "app" } });
+    let mut template = pod("app");
+    template["metadata"] = json!({ "labels": { "app": "app" } });
+    let mut once = template.clone();
+    once["spec"]["restartPolicy"] = json!("Never");
+    let job = json!({ "template": { "metadata": once["metadata"], "spec": once["spec"] } });
+    let template = json!({ "metadata": template["metadata"], "spec": template["spec"] });
+    let apps = |kind: &str, more: Value| {
+        let mut spec = json!({ "selector": selector, "template": template });
+        json_patch::merge(&mut spec, &more);
+        object("apps/v1", kind, json!({ "spec": spec }))
+    };
+    let batch = |kind: &str, spec: Value| object("batch/v1", kind, json!({ "spec": spec }));
+    let made_by = |kind: &str, mut object: Value| {
+        let owner = json!({ "apiVersion": "any/v1", "kind": kind, "name": "any", "uid": "u", "controller": true });
+        object["metadata"]["ownerReferences"] = json!([owner]);
+        object
+    };
+    let cases = [
+        ("a Deployment", apps("Deployment", json!({})), WARNED),
+        ("a StatefulSet", apps("StatefulSet", json!({ "serviceName": "any" })), WARNED),
+        ("a DaemonSet", apps("DaemonSet", json!({})), WARNED),
+        ("a ReplicaSet", apps("ReplicaSet", json!({})), WARNED),
+        ("a Deployment's ReplicaSet", made_by("Deployment", apps("ReplicaSet", json!({}))), SPARED),
+        ("a Job", batch("Job", job.clone()), WARNED),
+        ("a CronJob's Job", made_by("CronJob", batch("Job", job.clone())), SPARED),
+        ("a CronJob", batch("CronJob", json!({ "schedule": "@daily", "jobTemplate": { "spec": job } })), WARNED),
+    ];
+    cases.map(|(title, object, wanted)| (title, Request::Create(object), wanted)).into()
 }
 
 /// What no rule may ever catch.
