@@ -13,6 +13,7 @@ mod called;
 mod calls;
 mod digests;
 mod narrow;
+mod release;
 mod rights;
 mod same;
 mod shape;
