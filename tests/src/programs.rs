@@ -4,6 +4,7 @@
 //! `$XDG_CACHE_HOME/berth/programs` (`~/.cache` by default), under a name that changes with all that it was made from.
 
 pub(crate) mod packages;
+pub mod sources;
 
 use std::{
     env,

@@ -11,6 +11,7 @@
 mod bad_values;
 mod called;
 mod calls;
+mod cert_manager;
 mod digests;
 mod narrow;
 mod release;

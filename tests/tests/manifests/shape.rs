@@ -1,5 +1,7 @@
 //! What keeps Berth up, and what keeps others up when it is down: judged on the rendered manifests.
 
+use std::process::Command;
+
 use berth::server::drain::Pauses;
 use berth_tests::manifests::{kustomized, objects, path, templated, title, values};
 use serde_json::{Value, json};
@@ -77,6 +79,32 @@ async fn every_break_is_noticed() {
         let mut broken = good.clone();
         broken.remove(position("PodDisruptionBudget", name));
         assert_eq!(unfit(&broken, true), [format!("{name}: no budget for disruptions")]);
+    }
+}
+
+/// Jobs and tests run in a namespace with restricted Pod security, too, and by commands that the program has.
+#[tokio::test]
+async fn hooks_are_restricted_and_run_what_there_is() {
+    let hooks = objects(&templated(&[]).await.unwrap()).unwrap().into_iter();
+    let hooks: Vec<_> = hooks.filter(|one| one["metadata"]["annotations"]["helm.sh/hook"].is_string()).collect();
+    let pods = hooks.iter().filter_map(|one| match one["kind"].as_str().unwrap() {
+        "Job" => Some(&one["spec"]["template"]["spec"]),
+        "Pod" => Some(&one["spec"]),
+        _ => None,
+    });
+    let mut commands = Vec::new();
+    for pod in pods {
+        assert_eq!(restricted(pod), Vec::<String>::new(), "{pod}");
+        let arguments: Vec<String> = serde_json::from_value(pod["containers"][0]["args"].clone()).unwrap();
+        let program = berth_tests::berth::program().await.unwrap();
+        let output = Command::new(program).args(&arguments).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        commands.push(arguments.join(" "));
+    }
+    assert_eq!(commands, ["called --wait=90s berth-system-test", "controller --uninstall"]);
+    for hook in hooks {
+        let annotations = &hook["metadata"]["annotations"];
+        assert_eq!(annotations["helm.sh/hook-delete-policy"], "before-hook-creation,hook-succeeded", "{hook}");
     }
 }
 
