@@ -24,7 +24,7 @@ pub mod state;
 pub mod store;
 mod subject;
 
-mod served;
+pub mod served;
 
 mod authority;
 mod bundle;

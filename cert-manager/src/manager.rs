@@ -50,6 +50,11 @@ impl<S: Store, O: Observer> Manager<S, O> {
         Self { store, settings, teller, pace: Mutex::default() }
     }
 
+    /// Where it reads and writes.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
     /// Rotates for ever. Failures are told to the observer, and tried again ever more slowly.
     pub async fn run(&self) -> Infallible {
         if self.settings.source == Source::Nobody {

@@ -1,6 +1,10 @@
 //! The Secret that a webhook serves with: parsed, verified, ready for rustls.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use k8s_openapi::ByteString;
 use rustls::sign::CertifiedKey;
@@ -39,6 +43,11 @@ impl Served {
         Ok(Self { chain, bundle })
     }
 
+    /// The leaf, to be verified against other bundles.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     /// For rustls: the chain and its key.
     pub fn key(&self) -> &Arc<CertifiedKey> {
         self.chain.key()
@@ -54,12 +63,20 @@ impl Served {
         &self.bundle
     }
 
-    /// Checks again, as at the start: whether the leaf is accepted for a call to `name` at `now`.
-    pub fn verify(&self, name: &str, now: SystemTime) -> Result<(), Error> {
-        self.chain.verify(&self.bundle, name, now)
+    /// Whether a replica that serves with `current` can go over to this at once.
+    ///
+    /// It can where a CA that it trusted before vouches for the new leaf: in a rotation the bundle comes a hold before the
+    /// leaf. Otherwise nobody knows yet whether API servers have learned of that CA. Somebody may have put another Secret in
+    /// this one's place, and the manager puts that right within seconds; or the bundle is on its way to the API servers.
+    /// So `current` is served on for [`PATIENCE`], unless it does not count any more.
+    pub fn follows(&self, current: &Self, name: &str, now: SystemTime) -> bool {
+        current.chain.verify(&current.bundle, name, now).is_err()
+            || self.chain.verify(&current.bundle, name, now).is_ok()
     }
 }
 
+/// How long a replica that serves with a good leaf does not take one of a CA that it has never heard of.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The entry with the leaf.
 pub(crate) const CERTIFICATE: &str = "tls.crt";
 /// The entry with the leaf's key.

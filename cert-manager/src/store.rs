@@ -1,9 +1,11 @@
 //! Where Secrets and webhook configurations are: the one seam towards the API server.
 //!
-//! [`Cluster`] is the API server, [`Fake`] the one of tests. Every write is
+//! [`Cluster`] is the API server, [`Fake`] the one of tests; both pass the same [`conformance`] suite. Every write is
 //! conditional on the version that was read, and whoever was second is told [`Fault::Conflict`].
 
 mod cluster;
+#[doc(hidden)]
+pub mod conformance;
 mod error;
 mod fake;
 

@@ -1,13 +1,9 @@
 //! What a new CA's Secret takes over where the old one is lost, broken or put back from a copy.
 
-use std::time::SystemTime;
+use std::{cmp::Reverse, time::SystemTime};
 
 use super::Inheritance;
-use crate::{
-    Bundle,
-    settings::Settings,
-    state::{Published, State},
-};
+use crate::{Bundle, settings::Settings, state::State};
 
 /// The CAs that are still needed: those that a leaf in use may have been signed by stay trusted, so that it can be served
 /// until the new CA is known everywhere.
@@ -16,8 +12,7 @@ use crate::{
 pub(super) fn inheritance(now: SystemTime, state: &State, settings: &Settings) -> Inheritance {
     let old = state.authorities.as_ref().map(|stored| stored.content.bundle()).unwrap_or_default();
     let beside = vouching(now, state, settings);
-    let published: Bundle = state.configurations.iter().flat_map(bundles).flat_map(Bundle::iter).cloned().collect();
-    let retired = old.with(&beside).with(&published).unexpired(now);
+    let retired = old.with(&beside).with(&newest(now, state)).unexpired(now);
     let until = [
         // Replicas take a new leaf from the Secret as soon as it is there.
         now.checked_add(settings.hold),
@@ -49,6 +44,14 @@ fn vouching(now: SystemTime, state: &State, settings: &Settings) -> Bundle {
     bundle.iter().filter(|anchor| vouches(*anchor)).cloned().collect()
 }
 
-fn bundles(configuration: &Published) -> impl Iterator<Item = &Bundle> {
-    configuration.object.webhooks.iter().map(|webhook| &webhook.bundle)
+/// The newest of the CAs that configurations have. Whoever loses Secrets again and again would pile them up otherwise.
+fn newest(now: SystemTime, state: &State) -> Bundle {
+    let webhooks = state.configurations.iter().flat_map(|one| &one.object.webhooks);
+    let published: Bundle = webhooks.flat_map(|webhook| webhook.bundle.iter()).cloned().collect();
+    let mut published: Vec<_> = published.unexpired(now).iter().cloned().collect();
+    published.sort_by_key(|anchor| Reverse(anchor.validity().not_before));
+    published.into_iter().take(INHERITED).collect()
 }
+
+/// How many CAs are taken over from configurations.
+const INHERITED: usize = 4;

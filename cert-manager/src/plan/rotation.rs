@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Action, Cause, Publication, Signer, inherit::inheritance, publish::publication};
+use super::{Action, Cause, Inheritance, Publication, Signer, inherit::inheritance, publish::publication};
 use crate::{
     Authority, Bundle, Validity,
     settings::Settings,
@@ -77,7 +77,9 @@ impl<'a> View<'a> {
             (None, _, None) => Some(Action::IssueAuthority(inherited())),
             (None, _, Some(_)) => Some(self.promotion()),
             _ if self.generation == 0 || self.generation < self.state.highest_generation() => {
-                Some(Action::Renumber(inherited()))
+                let own = self.bundle.without(&self.ca.retired);
+                let inherited = inherited();
+                Some(Action::Renumber(Inheritance { retired: inherited.retired.without(&own), ..inherited }))
             }
             (Some(_), Some(_), None) => Some(Action::StartRotation { generation: self.generation + 1 }),
             (Some(_), ..) => None,

@@ -189,3 +189,38 @@ fn conflict(verb: &'static str, subject: Subject) -> StoreError {
 fn uid(version: &str) -> String {
     format!("uid-{version}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bundle, Settings, store::conformance};
+
+    impl conformance::World for Fake {
+        async fn delete_secret(&self, name: &str) {
+            Fake::delete_secret(self, name);
+        }
+
+        async fn make_configuration(&self, name: &ConfigurationName, webhooks: &[&str]) {
+            self.edit_configuration(name, "conformance", |configuration| {
+                let webhook = |name: &&str| Webhook { name: (*name).to_owned(), bundle: Bundle::default() };
+                configuration.webhooks = webhooks.iter().map(webhook).collect();
+            });
+        }
+
+        async fn wipe(&self, name: &ConfigurationName) {
+            self.edit_configuration(name, "conformance", |configuration| {
+                configuration.webhooks.iter_mut().for_each(|webhook| webhook.bundle = Bundle::default());
+            });
+        }
+
+        async fn delete_configuration(&self, name: &ConfigurationName) {
+            Fake::delete_configuration(self, name);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conforms() {
+        let fake = Fake::default();
+        conformance::check(&fake, &Settings::berth("berth-system"), &fake).await;
+    }
+}

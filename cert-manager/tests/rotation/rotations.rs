@@ -1,0 +1,70 @@
+//! Rotation after rotation, and not one call fails.
+
+use std::time::Duration;
+
+use berth_cert_manager::Settings;
+
+use crate::{
+    dice::Dice,
+    door::{Frozen, Weather},
+    peers::{ApiServer, Replica},
+    simulation::Simulation,
+};
+
+/// A life of seconds: a CA gets a successor after ten minutes, a leaf after 200 s.
+fn hasty() -> Settings {
+    Settings {
+        ca_lifetime: Duration::from_secs(900),
+        leaf_lifetime: Duration::from_secs(300),
+        hold: Duration::from_secs(40),
+        ..Settings::berth("berth-system")
+    }
+}
+
+fn late(simulation: &mut Simulation) {
+    simulation.servers = [0, 1, 5, 30, 39].map(|seconds| ApiServer(Duration::from_secs(seconds))).into();
+    simulation.replicas = [0, 2, 20, 90].map(Replica::late).into();
+}
+
+#[tokio::test]
+async fn a_hundred_leaves_and_not_one_call_fails() {
+    let settings = Settings::berth("berth-system");
+    assert_eq!(settings.check(), Ok(()));
+    let mut simulation = Simulation::new(settings, 4, 2, Weather { conflicts: 5, failures: 5 });
+    late(&mut simulation);
+    while simulation.leaves < 101 {
+        simulation.run(Duration::from_secs(24 * 60 * 60), Duration::from_secs(6 * 60 * 60)).await;
+    }
+    assert!(simulation.authorities.len() >= 15, "{}", simulation.authorities.len());
+    assert!(simulation.calls >= 20_000, "{}", simulation.calls);
+}
+
+#[tokio::test]
+async fn twenty_authorities_and_not_one_call_fails_with_a_controller_that_sees_the_past() {
+    assert_eq!(hasty().check(), Ok(()));
+    let mut simulation = Simulation::new(hasty(), 5, 2, Weather { conflicts: 5, failures: 5 });
+    late(&mut simulation);
+    let mut dice = Dice::new(55);
+    while simulation.authorities.len() < 21 {
+        // The second one is frozen in all ways for some minutes, sees the truth for a moment, and is frozen again.
+        let frozen = [
+            Frozen { authority: true, serving: true, configurations: true },
+            Frozen { authority: true, ..Frozen::default() },
+            Frozen { serving: true, ..Frozen::default() },
+            Frozen { configurations: true, ..Frozen::default() },
+            Frozen { authority: true, serving: true, ..Frozen::default() },
+        ];
+        simulation.freeze(1, frozen[dice.below(frozen.len())]).await;
+        simulation.run(Duration::from_secs(100 + dice.roll() % 600), Duration::from_millis(600)).await;
+    }
+    assert!(simulation.calls >= 20_000, "{}", simulation.calls);
+}
+
+#[tokio::test]
+async fn what_nobody_changes_nobody_writes() {
+    let mut simulation = Simulation::new(Settings::berth("berth-system"), 6, 3, Weather::default());
+    simulation.settle().await;
+    let revision = simulation.fake.revision();
+    simulation.run(Duration::from_secs(59 * 24 * 60 * 60), Duration::from_secs(300 * 60)).await;
+    assert_eq!(simulation.fake.revision(), revision);
+}
