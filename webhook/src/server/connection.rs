@@ -1,19 +1,21 @@
 //! HTTP on one connection.
 
+mod bodies;
+mod http1;
+
 use std::{
     convert::Infallible,
-    error,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use axum::{Router, response::Response};
-use http::{HeaderValue, Request, Version, header};
+use axum::{Router, body::Body};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::{
     body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
+    server::conn::http2,
+    service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -21,8 +23,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{BoxError, ServiceExt as _};
 
+use self::bodies::{Outgoing, Taken};
 use super::{
     callers::Peer,
     pace::{Pace, Paced},
@@ -65,63 +68,63 @@ pub async fn serve<IO>(
     router: Router,
     pace: Arc<Pace>,
     stop: CancellationToken,
-) -> Result<(), Box<dyn error::Error + Send + Sync>>
+) -> Result<(), BoxError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = {
         let (pace, stop) = (pace.clone(), stop.clone());
-        service_fn(move |request| answer(request, peer.clone(), router.clone(), pace.clone(), stop.clone()))
+        move |request| Box::pin(answer(request, peer.clone(), router.clone(), pace.clone(), stop.clone()))
     };
     match protocol {
-        Protocol::Http1 => {
-            let io = TokioIo::new(Paced::http1(io, pace));
-            let mut builder = http1::Builder::new();
-            builder.header_read_timeout(None).max_buf_size(HTTP1_BUFFER);
-            Ok(builder.serve_connection(io, service).await?)
-        }
-        Protocol::Http2 => {
-            let io = TokioIo::new(Paced::http2(io, Instant::now()));
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(HTTP2_STREAMS)
-                .max_header_list_size(HTTP2_HEADERS)
-                .keep_alive_interval(HTTP2_PING_EVERY)
-                .keep_alive_timeout(HTTP2_PING_LIMIT);
-            let mut connection = pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                ended = connection.as_mut() => return Ok(ended?),
-                () = stop.cancelled() => connection.as_mut().graceful_shutdown(), // GOAWAY; streams go on
-            }
-            Ok(connection.await?)
-        }
+        Protocol::Http1 => http1::serve(Paced::http1(io, pace.clone()), service_fn(service), &pace).await,
+        // In a box of its own: few connections are of this kind, and the others shall not hold room for it.
+        Protocol::Http2 => Box::pin(http2(Paced::http2(io, Instant::now()), service_fn(service), stop)).await,
     }
 }
 
+async fn http2<IO, S>(io: Paced<IO>, service: S, stop: CancellationToken) -> Result<(), BoxError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Outgoing>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_header_list_size(HTTP2_HEADERS)
+        .keep_alive_interval(HTTP2_PING_EVERY)
+        .keep_alive_timeout(HTTP2_PING_LIMIT);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        ended = connection.as_mut() => return Ok(ended?),
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(), // GOAWAY; streams go on
+    }
+    Ok(connection.await?)
+}
+
 async fn answer(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     peer: Peer,
     router: Router,
     pace: Arc<Pace>,
     stop: CancellationToken,
-) -> Result<Response, Infallible> {
+) -> Result<Response<Outgoing>, Infallible> {
     let began = pace.header_complete(Instant::now());
     let version = request.version();
+    let mut request = request.map(|body| Body::new(Taken::new(body, pace.clone())));
     request.extensions_mut().insert(Arrival { began, pace: pace.clone(), caller: peer.caller(SystemTime::now()) });
     let mut response = router.oneshot(request).await?;
     if stop.is_cancelled() && version <= Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    pace.answered(Instant::now());
-    Ok(response)
+    Ok(response.map(|body| Outgoing::new(body, pace)))
 }
 
 /// The protocols offered in the handshake, best first.
 pub(super) const ALPN: [&[u8]; 2] = [ALPN_HTTP2, b"http/1.1"];
 const ALPN_HTTP2: &[u8] = b"h2";
-/// Bytes; bounds the header, what of a body is read ahead, and what an idle connection holds. API servers send 400.
-const HTTP1_BUFFER: usize = 8 * 1024;
 const HTTP2_STREAMS: u32 = 250;
 /// Bytes.
 const HTTP2_HEADERS: u32 = 16 * 1024;

@@ -3,7 +3,7 @@
 //! API servers keep idle connections for 90 s and lose a request when the server closes one first, so idle
 //! connections live longer. A request that has begun to arrive has seconds. hyper cannot tell the two apart
 //! (its `header_read_timeout` counts the idle wait, too): [`Paced`] sees the bytes, and the service tells it when
-//! a header was complete and when its answer was ready.
+//! a header and a body were complete and when its answer was ready.
 
 use std::{
     io,
@@ -16,8 +16,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     time::{self, Instant, Sleep},
 };
 
@@ -33,30 +34,63 @@ pub struct Pace {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     /// For the first byte of a request.
-    Idle(Instant),
+    Idle {
+        since: Instant,
+        /// The last request was read to its end, so that the next byte is the next one's.
+        clean: bool,
+    },
     /// For the rest of a header.
     Header(Instant),
     /// For nothing from the socket: the request is being read and answered, which has its own limits.
-    Request,
+    Request {
+        /// Nothing of the body is to come.
+        whole: bool,
+        /// The answer is on its way, but perhaps not yet sent.
+        answered: bool,
+    },
 }
 
 impl Pace {
     /// A connection that was accepted at `now`.
     pub fn new(now: Instant) -> Self {
-        Self { phase: Mutex::new(Phase::Idle(now)), proven: AtomicBool::new(false) }
+        Self { phase: Mutex::new(Phase::Idle { since: now, clean: true }), proven: AtomicBool::new(false) }
     }
 
     /// A header is complete. Returns when its first byte came.
     pub fn header_complete(&self, now: Instant) -> Instant {
-        match self.change(|_| Phase::Request) {
+        match self.change(|_| Phase::Request { whole: false, answered: false }) {
             Phase::Header(since) => since,
-            Phase::Idle(_) | Phase::Request => now,
+            Phase::Idle { .. } | Phase::Request { .. } => now,
         }
     }
 
-    /// The answer is ready; the connection can be idle again.
-    pub fn answered(&self, now: Instant) {
-        self.change(|_| Phase::Idle(now));
+    /// The body of the request has been read to its end.
+    pub fn body_complete(&self) {
+        self.change(|phase| match phase {
+            Phase::Request { answered, .. } => Phase::Request { whole: true, answered },
+            other => other,
+        });
+    }
+
+    /// The answer is complete, but for sending it.
+    pub fn answered(&self) {
+        self.change(|phase| match phase {
+            Phase::Request { whole, .. } => Phase::Request { whole, answered: true },
+            other => other,
+        });
+    }
+
+    /// Everything was sent that was to be sent: after an answer the connection is idle again.
+    fn flushed(&self, now: Instant) {
+        self.change(|phase| match phase {
+            Phase::Request { whole: clean, answered: true } => Phase::Idle { since: now, clean },
+            other => other,
+        });
+    }
+
+    /// Whether nothing of a request has come that was not answered, and nothing of an answer is left.
+    pub fn between_requests(&self) -> bool {
+        matches!(self.change(|phase| phase), Phase::Idle { clean: true, .. })
     }
 
     /// A whole request has come: this peer is worth keeping.
@@ -70,15 +104,15 @@ impl Pace {
     }
 
     fn bytes_came(&self, now: Instant) {
-        self.change(|phase| if let Phase::Idle(_) = phase { Phase::Header(now) } else { phase });
+        self.change(|phase| if let Phase::Idle { .. } = phase { Phase::Header(now) } else { phase });
     }
 
     /// Until when the peer may stay silent.
     fn deadline(&self) -> Option<Instant> {
         match self.change(|phase| phase) {
-            Phase::Idle(since) => Some(since + IDLE_LIMIT),
+            Phase::Idle { since, .. } => Some(since + IDLE_LIMIT),
             Phase::Header(since) => Some(since + HEADER_LIMIT),
-            Phase::Request => None,
+            Phase::Request { .. } => None,
         }
     }
 
@@ -111,6 +145,12 @@ impl Progress {
         }
     }
 
+    fn flushed(&self, now: Instant) {
+        if let Self::Http1(pace) = self {
+            pace.flushed(now);
+        }
+    }
+
     /// Until when the peer may stay silent.
     fn deadline(&self) -> Option<Instant> {
         match self {
@@ -124,6 +164,8 @@ impl Progress {
 #[derive(Debug)]
 pub struct Paced<IO> {
     inner: IO,
+    /// What was read and is to be read again.
+    ahead: Bytes,
     progress: Progress,
     silence: Alarm,
     blocked: Alarm,
@@ -142,7 +184,16 @@ impl<IO> Paced<IO> {
     }
 
     fn new(inner: IO, progress: Progress) -> Self {
-        Self { inner, progress, silence: Alarm::default(), blocked: Alarm::default(), blocked_since: None }
+        let (silence, blocked) = (Alarm::default(), Alarm::default());
+        Self { inner, ahead: Bytes::new(), progress, silence, blocked, blocked_since: None }
+    }
+
+    /// Lets `bytes` be read again, before all others.
+    pub fn put_back(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.progress.bytes_came(&bytes, Instant::now());
+        }
+        self.ahead = bytes;
     }
 
     /// Lets `written` pass, and fails where nothing could be written for too long.
@@ -157,9 +208,26 @@ impl<IO> Paced<IO> {
     }
 }
 
+impl<IO: AsyncRead + Unpin> Paced<IO> {
+    /// Waits until there is something to read, without room for it. False: the peer has closed.
+    pub async fn readable(&mut self) -> io::Result<bool> {
+        if self.ahead.is_empty() {
+            let mut first = [0];
+            let read = self.read(&mut first).await?;
+            self.ahead = Bytes::copy_from_slice(first.get(..read).unwrap_or_default());
+        }
+        Ok(!self.ahead.is_empty())
+    }
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let now = this.ahead.split_to(this.ahead.len().min(buffer.remaining()));
+            buffer.put_slice(&now);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.inner).poll_read(context, buffer);
         if read.is_ready() {
@@ -198,6 +266,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.inner).poll_flush(context);
+        if let Poll::Ready(Ok(())) = flushed {
+            this.progress.flushed(Instant::now());
+        }
         this.watch_write(context, flushed)
     }
 

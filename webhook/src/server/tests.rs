@@ -3,6 +3,7 @@
 mod connections;
 mod ports;
 mod reviews;
+mod sequences;
 
 use axum::routing::get;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
