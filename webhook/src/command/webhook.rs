@@ -1,6 +1,7 @@
 //! `berth webhook`: configure → build → bind → serve → drain.
 
 mod build;
+mod certificate;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -11,7 +12,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::build::{Cluster, Rules};
+use self::{
+    build::{Cluster, Rules},
+    certificate::Certificate,
+};
 use super::{Failure, Outcome, configuration::Source, signals::Signals};
 use crate::{
     server::{
@@ -20,7 +24,7 @@ use crate::{
         drain::Pauses,
         readiness::Readiness,
         review, status,
-        tls::{Files, Tls},
+        tls::{Tls, files::Files},
     },
     telemetry::{Metrics, logs},
 };
@@ -37,7 +41,8 @@ pub struct Args {
     /// Where `/livez`, `/readyz` and `/metrics` are, over plain HTTP.
     #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
     status_listen: SocketAddr,
-    /// The certificate to serve with, PEM, the leaf first; read again when it changes.
+    /// The certificate to serve with, PEM, the leaf first; read again when it changes. Without it, the Secret `berth-tls`
+    /// in Berth's own namespace is followed.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Its private key, PEM.
@@ -61,7 +66,7 @@ struct Webhook {
     source: Source,
     rules: Arc<ArcSwap<Rules>>,
     cluster: Option<Cluster>,
-    files: Files,
+    certificate: Certificate,
     tls: Arc<Tls>,
     metrics: Arc<Metrics>,
     reviews: Port,
@@ -74,12 +79,12 @@ impl Webhook {
         let mut source = Source::new(args.config);
         let config = source.load().map_err(Failure::Usage)?;
         let metrics = Arc::new(Metrics::new(&config));
-        let files = certificate_files(args.tls_cert, args.tls_key)?;
         let callers = Arc::new(Callers::new());
         callers.believe(Trust::read(&config.pull_secrets).map_err(|error| Failure::Usage(error.into()))?);
-        let identity = files.load().await.and_then(|identity| Tls::new(identity, callers));
-        let tls = Arc::new(identity.context("certificate").map_err(Failure::Usage)?);
+        let files = args.tls_cert.zip(args.tls_key).map(|(certificate, key)| Files { certificate, key });
         let cluster = if args.without_cluster { None } else { Some(Cluster::connect(&config).await?) };
+        let certificate = Certificate::choose(files, cluster.as_ref().map(Cluster::client))?;
+        let tls = Arc::new(certificate.load(callers).await.context("certificate").map_err(Failure::Usage)?);
         let limits = config.limits;
         let rules = build::rules(config, cluster.as_ref(), None, metrics.clone()).map_err(Failure::Usage)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
@@ -91,17 +96,16 @@ impl Webhook {
         let waits = readiness.clone();
         let router = status::routes(move || waits.missing(SystemTime::now()), metrics.clone());
         let status = bind("status", args.status_listen, router, server::STATUS_CONNECTIONS, None).await?;
-        Ok(Self { source, rules, cluster, files, tls, metrics, reviews, status, readiness })
+        Ok(Self { source, rules, cluster, certificate, tls, metrics, reviews, status, readiness })
     }
 
     async fn serve(self, mut signals: Signals) -> Result<Outcome, Failure> {
-        let Self { source, rules, cluster, files, tls, metrics, reviews, status, readiness } = self;
+        let Self { source, rules, cluster, certificate, tls, metrics, reviews, status, readiness } = self;
         let stop = CancellationToken::new();
         let mut endless = JoinSet::new();
-        let counted = metrics.clone();
         endless.spawn(status.serve(metrics.clone(), CancellationToken::new(), Pauses::STATUS));
         let callers = tls.callers().clone();
-        endless.spawn(async move { match files.follow(&tls, &counted).await {} });
+        endless.spawn(certificate.follow(tls, metrics.clone()));
         if let Some(cluster) = &cluster {
             cluster.follow(&mut endless, &metrics);
         }
@@ -129,12 +133,6 @@ impl Webhook {
         }
         outcome
     }
-}
-
-/// Certificates from a Secret come with rotation; until then there is one way to give them.
-fn certificate_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Files, Failure> {
-    let files = certificate.zip(key).map(|(certificate, key)| Files { certificate, key });
-    files.ok_or_else(|| Failure::Usage(anyhow!("give the certificate to serve with: --tls-cert FILE --tls-key FILE")))
 }
 
 pub(super) async fn bind(

@@ -1,6 +1,7 @@
 //! Whether a replica may be sent reviews, in words.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,18 +34,17 @@ impl Readiness {
     }
 
     /// What stands in the way at `now`; empty: ready.
-    pub fn missing(&self, now: SystemTime) -> Vec<&'static str> {
-        let validity = self.tls.validity();
+    pub fn missing(&self, now: SystemTime) -> Vec<Cow<'static, str>> {
         let unlisted = self.nodes.as_ref().is_some_and(|nodes| !nodes.synced());
         let unseen = self.local.as_ref().is_some_and(|local| !local.looked());
+        let stopping = self.stopping.load(Ordering::Relaxed);
         let obstacles = [
-            (self.stopping.load(Ordering::Relaxed), "stopping: open connections are still served"),
-            (now < validity.not_before, "the certificate is not valid yet"),
-            (now > validity.not_after, "the certificate has expired"),
-            (unlisted, "waiting for the first list of nodes from the Kubernetes API"),
-            (unseen, "waiting for a look at the ConfigMap kube-public/local-registry-hosting"),
+            stopping.then_some("stopping: open connections are still served".into()),
+            self.tls.obstacle(now),
+            unlisted.then_some("waiting for the first list of nodes from the Kubernetes API".into()),
+            unseen.then_some("waiting for a look at the ConfigMap kube-public/local-registry-hosting".into()),
         ];
-        obstacles.into_iter().filter_map(|(stands, words)| stands.then_some(words)).collect()
+        obstacles.into_iter().flatten().collect()
     }
 }
 

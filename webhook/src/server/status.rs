@@ -14,8 +14,8 @@ use crate::telemetry::Metrics;
 
 /// `/livez` answers whenever the program runs at all; `/readyz` says what is `missing`, where something is; `/metrics` is
 /// `OpenMetrics`.
-pub fn routes(
-    missing: impl Fn() -> Vec<&'static str> + Clone + Send + Sync + 'static,
+pub fn routes<W: AsRef<str> + 'static>(
+    missing: impl Fn() -> Vec<W> + Clone + Send + Sync + 'static,
     metrics: Arc<Metrics>,
 ) -> Router {
     Router::new()
@@ -24,10 +24,11 @@ pub fn routes(
         .route("/metrics", get(scrape).with_state(metrics))
 }
 
-fn ready(missing: &[&str]) -> (StatusCode, String) {
+fn ready(missing: &[impl AsRef<str>]) -> (StatusCode, String) {
     if missing.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
+    let missing: Vec<_> = missing.iter().map(AsRef::as_ref).collect();
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("; ")))
 }
 

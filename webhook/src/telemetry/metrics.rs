@@ -1,12 +1,13 @@
 //! Every metric, by name, and the plain methods that set them.
 
+mod certificate;
 mod controller;
 mod registries;
 mod rotation;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use prometheus_client::{
@@ -23,6 +24,7 @@ use prometheus_client::{
 use tokio::time::Instant;
 
 pub use self::{
+    certificate::Certificate,
     controller::Controller,
     registries::{HostGauges, Registries, Waiting},
     rotation::Rotation,
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub controller: Controller,
     /// Of the certificates that the controller keeps.
     pub rotation: Rotation,
+    /// Of the certificate that is served.
+    pub certificate: Certificate,
     registry: Registry,
     started: Instant,
     /// Milliseconds after `started`; 0: never.
@@ -56,7 +60,6 @@ pub struct Metrics {
     connections: Family<Port, Gauge>,
     nodes: Gauge,
     nodes_stale_seconds: Gauge<f64, AtomicU64>,
-    certificate_expiry: Gauge,
     configuration_valid: Gauge,
 }
 
@@ -137,12 +140,6 @@ impl Metrics {
         self.watch_failures.get_or_create(&Kind { kind }).inc();
     }
 
-    /// A certificate is served that counts until `end`.
-    pub fn certificate(&self, end: SystemTime) {
-        let seconds = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
-    }
-
     /// All of it as `OpenMetrics` text.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let heard = Duration::from_millis(self.nodes_heard.load(Ordering::Relaxed));
@@ -161,6 +158,7 @@ impl Default for Metrics {
             registries: Registries::default(),
             controller: Controller::default(),
             rotation: Rotation::default(),
+            certificate: Certificate::default(),
             registry: Registry::with_prefix("berth"),
             started: Instant::now(),
             nodes_heard: AtomicU64::default(),
@@ -177,7 +175,6 @@ impl Default for Metrics {
             connections: Family::default(),
             nodes: Gauge::default(),
             nodes_stale_seconds: Gauge::default(),
-            certificate_expiry: Gauge::default(),
             configuration_valid: Gauge::default(),
         };
         metrics.register_reviews();
@@ -215,13 +212,7 @@ impl Metrics {
         registry.register("nodes", "Nodes whose images are known", self.nodes.clone());
         let help = "Time since the API server last told about nodes";
         registry.register_with_unit("nodes_stale", help, Unit::Seconds, self.nodes_stale_seconds.clone());
-        let help = "When the certificate that is served expires, as Unix time";
-        registry.register_with_unit(
-            "certificate_expiry_timestamp",
-            help,
-            Unit::Seconds,
-            self.certificate_expiry.clone(),
-        );
+        self.certificate.register(registry);
         let help = "1: the configuration file is in force; 0: it is broken, and the last good one is in force";
         registry.register("configuration_valid", help, self.configuration_valid.clone());
     }
@@ -253,10 +244,12 @@ fn signed(count: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use berth_cert_manager::plan::Status;
+    use std::time::SystemTime;
+
+    use berth_cert_manager::{Validity, plan::Status};
 
     use super::*;
-    use crate::telemetry::outcome::Answer;
+    use crate::telemetry::outcome::{Answer, Refused};
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {
@@ -269,7 +262,9 @@ mod tests {
         let metrics = Metrics::default();
         metrics.review(Review::Patched, Duration::from_millis(1));
         metrics.shed(Shed::Bodies);
-        metrics.certificate(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        metrics.certificate.served(Some(Validity { not_before: SystemTime::UNIX_EPOCH, not_after }));
+        metrics.certificate.refused(Refused::Mismatch);
         metrics.nodes_heard(3, Instant::now());
         assert!(
             !metrics.encode().unwrap().contains("stored_certificate_expiry_timestamp_seconds{"),
@@ -289,6 +284,7 @@ mod tests {
         check(&metrics, r#"berth_stored_certificate_expiry_timestamp_seconds{kind="leaf"} 1900000000"#);
         check(&metrics, "berth_ca_unpublished 1");
         check(&metrics, r#"berth_certificate_news_total{reason="BundleRestored"} 1"#);
+        check(&metrics, r#"berth_certificate_refused_total{reason="mismatch"} 1"#);
         check(&metrics, "berth_nodes 3");
         check(&metrics, "berth_configuration_valid 0");
         check(&metrics, "# EOF");

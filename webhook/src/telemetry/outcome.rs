@@ -165,6 +165,26 @@ words! {
 }
 
 words! {
+    /// Why a certificate that was brought is not served.
+    Refused {
+        /// There is none, or no key, or it cannot be read.
+        Unreadable = "unreadable",
+        /// The key belongs to another certificate.
+        Mismatch = "mismatch",
+        /// Several leaves: which of them is meant?
+        Several = "several",
+        /// It is not for the name by which API servers call.
+        OtherName = "other_name",
+        /// Its time is over.
+        Expired = "expired",
+        /// Its time has not come, or the clock is wrong.
+        NotYetValid = "not_yet_valid",
+        /// No authority of the bundle vouches for it.
+        NotVouchedFor = "not_vouched_for",
+    }
+}
+
+words! {
     /// What became of an attempt to open a gate.
     Gate {
         /// It is open.

@@ -84,7 +84,7 @@ async fn what_cannot_begin_says_why() {
         certificate(folder);
         std::fs::write(folder.join("tls.key"), key).unwrap();
     };
-    ends(&SERVE, other_key, 64, "cannot be served together").await;
+    ends(&SERVE, other_key, 64, "does not belong to the certificate").await;
     ends(&SERVE, |folder| std::fs::write(folder.join("config.yaml"), "pins: {}").unwrap(), 64, "config.yaml").await;
     ends(&["webhook", "--without-cluster"], as_it_is, 64, "--tls-cert FILE --tls-key FILE").await;
     ends(&SERVE[..SERVE.len() - 1], as_it_is, 64, "KUBECONFIG").await;

@@ -126,6 +126,10 @@ impl Cluster {
         })
     }
 
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     pub(super) fn nodes(&self) -> Arc<Nodes> {
         self.nodes.clone()
     }

@@ -1,0 +1,163 @@
+use std::time::UNIX_EPOCH;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use berth_cert_manager::{Authority, Leaf};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{super::tests::HOUR, *};
+use crate::follow::fake::{End, Reply, Server, event, page, until};
+
+/// What a controller writes: a leaf for the Service, and who vouches for it.
+struct Issued {
+    leaf: Leaf,
+    bundle: String,
+}
+
+impl Issued {
+    fn new(names: &[String], lifetime: Duration) -> Self {
+        let now = SystemTime::now();
+        let authority = Authority::issue("test", now, 24 * HOUR).unwrap();
+        let leaf = authority.issue_leaf(names, now, lifetime).unwrap();
+        Self { leaf, bundle: authority.certificate_pem().to_owned() }
+    }
+
+    fn good() -> Self {
+        Self::new(&Settings::berth("berth-system").names(), HOUR)
+    }
+
+    fn secret(&self) -> Value {
+        secret(&[("tls.crt", &self.leaf.certificate_pem), ("tls.key", &self.leaf.key_pem), ("ca.crt", &self.bundle)])
+    }
+}
+
+fn secret(content: &[(&str, &str)]) -> Value {
+    let data: serde_json::Map<_, _> =
+        content.iter().map(|(key, text)| ((*key).to_owned(), STANDARD.encode(text).into())).collect();
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": { "name": "berth-tls", "namespace": "berth-system", "resourceVersion": "11" }, "data": data,
+    })
+}
+
+/// A webhook that follows the Secret at a scripted API server.
+struct World {
+    server: Server,
+    tls: Arc<Tls>,
+    metrics: Arc<Metrics>,
+    _tasks: JoinSet<()>,
+}
+
+impl World {
+    fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let (server, metrics) = (Server::new(replies), Arc::new(Metrics::default()));
+        let tls = Arc::new(Tls::waiting(AWAITED, Arc::default()).unwrap());
+        let stored = Stored::new("berth-system", tls.clone(), metrics.clone());
+        let (client, mut tasks) = (server.client(), JoinSet::new());
+        tasks.spawn(async move { stored.follow(client).await });
+        Self { server, tls, metrics, _tasks: tasks }
+    }
+
+    /// What keeps it from being ready.
+    fn obstacle(&self) -> String {
+        self.tls.obstacle(SystemTime::now()).unwrap_or_default().into_owned()
+    }
+
+    fn end(&self) -> Option<SystemTime> {
+        self.tls.validity().map(|validity| validity.not_after)
+    }
+
+    fn refused(&self, reason: &str) -> bool {
+        let line = format!("berth_certificate_refused_total{{reason=\"{reason}\"}} 1\n");
+        self.metrics.encode().unwrap().contains(&line)
+    }
+}
+
+fn listed(secret: &Value) -> Reply {
+    page(std::slice::from_ref(secret), "")
+}
+
+fn watched(events: &[(&str, &Value)]) -> Reply {
+    Reply::Watch(events.iter().map(|(kind, object)| event(kind, object)).collect(), End::Silence)
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_a_secret_and_serves_with_it_when_it_comes() {
+    let issued = Issued::good();
+    let world = World::start([page(&[], ""), watched(&[("ADDED", &issued.secret())])]);
+    assert_eq!(world.obstacle(), AWAITED);
+    assert!(world.metrics.encode().unwrap().contains("berth_certificate_expiry_timestamp_seconds 0\n"));
+    until(|| world.obstacle().is_empty()).await;
+    let expiry = world.end().unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let line = format!("berth_certificate_expiry_timestamp_seconds {expiry}\n");
+    assert!(world.metrics.encode().unwrap().contains(&line));
+    // So much a role can allow that names the one Secret.
+    for asked in world.server.asked() {
+        let (path, query) = asked.split_once('?').unwrap();
+        assert_eq!(path, "GET /api/v1/namespaces/berth-system/secrets");
+        assert!(query.contains("fieldSelector=metadata.name%3Dberth-tls"), "{asked}");
+    }
+}
+
+/// Starts with a good certificate and then sees `event`: the good one is served on, for `reason` if one is given.
+async fn kept(kind: &str, object: &Value, reason: Option<&str>) {
+    let good = Issued::good();
+    let world = World::start([listed(&good.secret()), watched(&[(kind, object)])]);
+    until(|| world.obstacle().is_empty()).await;
+    let before = world.end();
+    match reason {
+        Some(reason) => until(|| world.refused(reason)).await,
+        None => time::sleep(Duration::from_secs(1)).await,
+    }
+    assert_eq!(world.end(), before);
+    assert_eq!(world.obstacle(), "", "ready once, ready on");
+    time::sleep(4 * LOOK_EVERY).await;
+    assert!(reason.is_none_or(|reason| world.refused(reason)), "said again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_the_secret_the_last_good_one_is_served_on() {
+    let (other, good) = (Issued::good(), Issued::good());
+    let names = Settings::berth("elsewhere").names();
+    let with_key_of = |other: &Issued| {
+        let (certificate, key) = (&good.leaf.certificate_pem, &other.leaf.key_pem);
+        secret(&[("tls.crt", certificate), ("tls.key", key), ("ca.crt", &good.bundle)])
+    };
+    let with_bundle = |bundle: &str| {
+        secret(&[("tls.crt", &good.leaf.certificate_pem), ("tls.key", &good.leaf.key_pem), ("ca.crt", bundle)])
+    };
+    kept("DELETED", &good.secret(), None).await;
+    kept("MODIFIED", &secret(&[]), Some("unreadable")).await;
+    kept("MODIFIED", &with_key_of(&other), Some("mismatch")).await;
+    kept("MODIFIED", &with_bundle(""), Some("not_vouched_for")).await;
+    kept("MODIFIED", &with_bundle(&other.bundle), Some("not_vouched_for")).await;
+    kept("MODIFIED", &Issued::new(&names, HOUR).secret(), Some("other_name")).await;
+    kept("MODIFIED", &Issued::new(&Settings::berth("berth-system").names(), Duration::ZERO).secret(), Some("expired"))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_certificate_replaces_the_old_one_also_after_the_api_was_gone() {
+    let (first, second, third) = (Issued::good(), Issued::good(), Issued::good());
+    let expired = json!({ "status": "Failure", "reason": "Expired", "message": "too old", "code": 410 });
+    let world = World::start([
+        listed(&first.secret()),
+        watched(&[("MODIFIED", &second.secret())]),
+        Reply::Refused,
+        Reply::Watch(vec![event("ERROR", &expired)], End::Close),
+        listed(&third.secret()),
+    ]);
+    let serves = |issued: &Issued| {
+        let want = super::super::Identity::from_pem(&issued.leaf.certificate_pem, &issued.leaf.key_pem).unwrap();
+        world.tls.current.0.load().as_ref().is_some_and(|now| now.key.cert == want.key.cert)
+    };
+    until(|| serves(&second)).await;
+    until(|| serves(&third)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_without_a_certificate_says_what_is_wrong_with_the_one_it_sees() {
+    let world = World::start([listed(&secret(&[("tls.crt", "nonsense")]))]);
+    until(|| world.obstacle().contains("waiting for another certificate in the Secret berth-tls: ")).await;
+    world.server.reply(page(&[], ""));
+}
