@@ -73,7 +73,8 @@ async fn berth_takes_what_it_makes() {
     assert_eq!(leaf["secretName"], "berth-tls");
     let secret = secret(&authority, &leaf).unwrap();
     let served = Served::from_secret(&secret, NAME, SystemTime::now()).unwrap();
-    served.verify(NAME, SystemTime::now() + Duration::from_secs(80 * DAY)).unwrap();
+    let later = SystemTime::now() + Duration::from_secs(80 * DAY);
+    served.chain().verify(served.authorities(), NAME, later).unwrap();
     assert!(matches!(
         Served::from_secret(&secret, "another.berth-system.svc", SystemTime::now()),
         Err(Error::WrongName { .. })
