@@ -20,14 +20,17 @@ fn main() {
     if let Some((mode, rounds)) = measure::asked() {
         return run(&mode, rounds);
     }
-    for (nodes, images) in [(5_000, 1_000), (5_000, 100)] {
+    for (nodes, images) in [(100, 1_000), (5_000, 1_000), (5_000, 100), (50_000, 1_000)] {
         let what = format!("heap for each image of a node, bytes: {nodes} nodes × {LISTED} of {images} images");
         measure::verdict(&what, heap(nodes, images) / f64::from(nodes * LISTED), 40.0);
     }
-    let (peak, steady, end) = first_list();
-    measure::verdict("peak heap in the first list, less 32 MB, ÷ steady", (peak - 32.0 * 1_048_576.0) / steady, 1.5);
-    println!("    peak {:.1} MB, steady {:.1} MB", peak / 1e6, steady / 1e6);
-    measure::verdict("ready after the last node of the first list, ms", end, 300.0);
+    for nodes in [5_000, 50_000] {
+        let (peak, steady, end) = first_list(nodes);
+        let what = format!("peak heap in the first list of {nodes} nodes, less 32 MB, ÷ steady");
+        measure::verdict(&what, (peak - 32.0 * 1_048_576.0) / steady, 1.5);
+        println!("    peak {:.1} MB, steady {:.1} MB", peak / 1e6, steady / 1e6);
+        measure::verdict(&format!("complete after the last of {nodes} nodes, ms"), end, 300.0);
+    }
     let [Some(decoding), Some(updating)] = ["decode", "same"].map(|mode| measure::instructions(mode, 20, 120)) else {
         println!("updates: skipped, because valgrind is not installed");
         return;
@@ -44,9 +47,9 @@ fn heap(nodes: u32, images: u32) -> f64 {
     f64::from(u32::try_from(change.bytes_allocated - change.bytes_deallocated).unwrap())
 }
 
-/// Bytes at most and at last, when a list of 5 000 nodes is read page by page as the watch does it, and milliseconds from
+/// Bytes at most and at last, when a list of so many nodes is read page by page as the watch does it, and milliseconds from
 /// its end until the index is complete.
-fn first_list() -> (f64, f64, f64) {
+fn first_list(nodes: u32) -> (f64, f64, f64) {
     let region = Region::new(ALLOCATOR);
     let kept = || {
         let change = region.change();
@@ -54,7 +57,7 @@ fn first_list() -> (f64, f64, f64) {
     };
     let (mut index, mut peak) = (Index::new(1_000, Now::read()), 0.0_f64);
     index.begin_list();
-    for page in 0..50 {
+    for page in 0..nodes / 100 {
         let text =
             (0..100).map(|number| node(page * 100 + number, page * 100 + number, 1_000)).collect::<Vec<_>>().join(",");
         let nodes: Vec<Node> = serde_json::from_str(&format!("[{text}]")).unwrap();

@@ -13,6 +13,28 @@ async fn never_goes_where_the_image_is() {
 }
 
 #[tokio::test]
+async fn init_containers_and_image_volumes_decide_as_containers_do() {
+    let with = |init: &str, volume: &str| {
+        let mut object = pod_of("nginx:1", "IfNotPresent");
+        object["spec"]["initContainers"] = json!([{"name": "first", "image": init, "imagePullPolicy": "Never"}]);
+        object["spec"]["volumes"] = json!([{"name": "data", "image": {"reference": volume, "pullPolicy": "Never"}}]);
+        object
+    };
+    let app = app_with_controller("");
+    let (after, _) = create(&app, &with("petstore:dev", "petstore:dev")).await;
+    assert_eq!(required(&after)["values"], json!(["a"]));
+    let mut volume = with("loaded:dev", "loaded:dev");
+    volume["spec"].as_object_mut().unwrap().remove("initContainers");
+    let (after, _) = create(&app, &volume).await;
+    assert_eq!(required(&after)["values"], json!(["b"]));
+    let (after, response) = create(&app, &with("petstore:dev", "loaded:dev")).await;
+    assert_eq!(after["spec"]["schedulingGates"], json!([{"name": "berth.dev/image-on-node"}]));
+    let words = "no node has both petstore:dev and loaded:dev (a has petstore:dev, b has loaded:dev)";
+    assert!(response["warnings"].to_string().contains("petstore:dev and loaded:dev"), "{response}");
+    assert!(after["metadata"]["annotations"]["berth.dev/notes"].as_str().unwrap().contains(words), "{after}");
+}
+
+#[tokio::test]
 async fn one_nodes_claim_alone_moves_no_pod_that_could_be_pulled() {
     let app = app("pin: {tags: ['*']}");
     let object = pod_of("petstore:dev", "IfNotPresent");

@@ -85,9 +85,16 @@ fn of_image(inventory: &Inventory<'_>, wanted: &Wanted, candidates: &[Candidate<
             unclear(wanted, "nothing says which build came last")
         };
     }
-    let mut unproven = is(|likeness| likeness == Likeness::Alike);
-    let unproven = unproven.any(|(sighting, _)| sighting.node.name() != last.node.name());
-    if unproven { unclear(wanted, "all list one size and no digest") } else { Verdict::All }
+    let others = known.iter().zip(&alike).filter(|(sighting, _)| sighting.node.name() != last.node.name());
+    let unproven: Vec<_> = others.filter(|(_, likeness)| **likeness == Likeness::Alike).collect();
+    let foreign = |sighting: &Sighting<'_>| sighting.node.architecture() != last.node.architecture();
+    if unproven.is_empty() {
+        Verdict::All
+    } else if unproven.iter().any(|(sighting, _)| foreign(sighting)) {
+        unclear(wanted, "the nodes differ in architecture")
+    } else {
+        unclear(wanted, "all list one size and no digest")
+    }
 }
 
 fn unclear(wanted: &Wanted, why: &str) -> Verdict {

@@ -316,6 +316,42 @@ fn a_holder_that_is_down_stays_required_and_is_named() {
 }
 
 #[test]
+fn a_holder_may_come_back_or_not_whatever_keeps_the_pod_from_it() {
+    let gone = |node| with(node, &json!({ "metadata": { "deletionTimestamp": "2026-11-21T08:00:00Z" } }));
+    let down = |node| with(node, &json!({ "status": { "conditions": [] } }));
+    let lost = json!({ "key": "node.kubernetes.io/unreachable", "effect": "NoExecute" });
+    let unreachable = |node| with(node, &json!({ "spec": { "taints": [lost] } }));
+    let load = "can have app:dev; elsewhere: `kind load docker-image app:dev` or `berth load app:dev`";
+    for (holder, why) in [
+        (gone(node("a", &[APP])), "is being deleted"),
+        (down(node("a", &[APP])), "is not ready"),
+        (unreachable(node("a", &[APP])), "has the taint node.kubernetes.io/unreachable"),
+    ] {
+        let note = format!("main: only a ({why}) {load}");
+        case(vec![holder.clone(), node("b", &[])]).check(&["in a", &note]);
+        case(vec![holder, node("b", &[APP]), node("c", &[])]).check(&["in a b"]);
+    }
+}
+
+#[test]
+fn a_pod_for_one_architecture_counts_on_its_nodes_only() {
+    let of = |node, name: &str| {
+        let labels = json!({ "kubernetes.io/arch": name });
+        with(node, &json!({ "metadata": { "labels": labels }, "status": { "nodeInfo": { "architecture": name } } }))
+    };
+    let nodes =
+        |arm: &[&str]| vec![of(node("a", &[APP]), "amd64"), of(node("m", arm), "arm64"), of(node("n", &[]), "arm64")];
+    // As the list says: whether what is listed runs there, nothing says.
+    case(nodes(&[APP])).check(&["in a m"]);
+    let arm = |nodes| Case { spec: json!({ "nodeSelector": { "kubernetes.io/arch": "arm64" } }), ..case(nodes) };
+    arm(nodes(&[APP])).check(&["in m"]);
+    let reason = "(a does not match the Pod's nodeSelector)";
+    let load = "`kind load docker-image app:dev` or `berth load app:dev`";
+    arm(nodes(&[]))
+        .check(&["gate", &format!("main: waits, since no node that it can use has app:dev {reason}: {load}")]);
+}
+
+#[test]
 fn where_nobody_has_it_on_missing_decides() {
     let nobody = |on_missing| Case { on_missing, ..case(vec![node("a", &[]), node("b", &[])]) };
     let load = "`kind load docker-image app:dev` or `berth load app:dev`";

@@ -70,6 +70,16 @@ fn two_builds_of_one_size_cannot_be_told_apart() {
 }
 
 #[test]
+fn sizes_of_builds_for_two_architectures_say_nothing() {
+    let arm = |node| with(node, &json!({ "status": { "nodeInfo": { "architecture": "arm64" } } }));
+    let nodes = || vec![build("a", 5), arm(build("b", 6)), node("c", &[])];
+    let note = NO_DIFFERENCE.replace("all list one size and no digest", "the nodes differ in architecture");
+    check(nodes(), vec![], &["in a b", &note], &["in a b", &note]);
+    check(nodes(), vec![(60, arm(build("b", 7)))], &["in a b", &note], &["in a b", &note]);
+    check(nodes(), vec![(60, arm(told(build("b", 6), 0)))], &["in a b", "prefer b"], &["in b"]);
+}
+
+#[test]
 fn what_was_loaded_just_now_is_the_newest() {
     let both = || vec![build("a", 5), build("b", 5), node("c", &[])];
     check(both(), vec![(60, told(build("b", 5), 0))], &["in a b", "prefer b"], &["in b"]);
