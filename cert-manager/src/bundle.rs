@@ -134,3 +134,6 @@ impl FromIterator<Anchor> for Bundle {
         bundle
     }
 }
+
+#[cfg(test)]
+mod tests;

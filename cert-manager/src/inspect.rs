@@ -96,3 +96,20 @@ fn moment(time: ASN1Time) -> Result<SystemTime, Error> {
     let seconds = u64::try_from(time.timestamp()).unwrap_or_default(); // before 1970: long ago is all that matters
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Error::Lifetime)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_counted_from_when_it_was_made() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_219_200);
+        let lasting = |life| Validity { not_before: start - BACK_DATED, not_after: start + Duration::from_secs(life) };
+        assert_eq!(lasting(90).issued(), start);
+        assert_eq!(lasting(90).renewal(), start + Duration::from_secs(60));
+        assert_eq!(lasting(0).renewal(), start);
+        // Not made here: shorter than the back-dating.
+        let short = Validity { not_before: start, not_after: start + Duration::from_secs(90) };
+        assert_eq!(short.renewal(), short.not_after);
+    }
+}

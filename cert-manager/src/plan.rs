@@ -126,3 +126,6 @@ pub struct Publication {
     /// Whether somebody had removed what was published there; if so, who wrote last, if that is known.
     pub restored: Option<Option<String>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,3 +83,6 @@ pub(crate) const CERTIFICATE: &str = "tls.crt";
 pub(crate) const KEY: &str = "tls.key";
 /// The entry with the CAs that are trusted.
 pub(crate) const BUNDLE: &str = "ca.crt";
+
+#[cfg(test)]
+mod tests;

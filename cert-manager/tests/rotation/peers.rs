@@ -13,13 +13,20 @@ pub(crate) struct Replica {
     pub(crate) delay: Duration,
     pub(crate) served: Option<Served>,
     version: Option<String>,
+    /// How long it serves on with what it has, where the new leaf is of a CA that it has never heard of.
+    pub(crate) patience: Duration,
     /// What it has not taken yet, and since when.
     pub(crate) doubted: Option<(String, SystemTime)>,
 }
 
 impl Replica {
     pub(crate) fn late(seconds: u64) -> Self {
-        Self { delay: Duration::from_secs(seconds), served: None, version: None, doubted: None }
+        Self { delay: Duration::from_secs(seconds), served: None, version: None, doubted: None, patience: PATIENCE }
+    }
+
+    /// One that takes whatever is good by itself.
+    pub(crate) fn naive(seconds: u64) -> Self {
+        Self { patience: Duration::ZERO, ..Self::late(seconds) }
     }
 
     /// Takes what is stored if it is good, as `berth webhook` does, and else keeps what it has.
@@ -31,7 +38,7 @@ impl Replica {
         if *version != stored.version {
             (*version, *since) = (stored.version.clone(), now);
         }
-        if known || *since + PATIENCE <= now {
+        if known || *since + self.patience <= now {
             (self.version, self.served, self.doubted) = (Some(stored.version.clone()), Some(new), None);
         }
     }

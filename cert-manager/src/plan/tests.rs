@@ -1,0 +1,439 @@
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+
+use secrecy::SecretSlice;
+
+use super::*;
+use crate::{
+    Authority, Leaf, moment,
+    store::{Configuration, Secret},
+};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// 2026-11-21 00:00 UTC.
+fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_219_200)
+}
+
+/// A CA of the start, with a leaf.
+struct Issued {
+    authority: Authority,
+    leaf: Leaf,
+}
+
+impl Issued {
+    fn new(name: &str) -> Self {
+        let authority = Authority::issue(name, start(), 365 * DAY).unwrap();
+        let leaf = authority.issue_leaf(&Settings::berth("berth-system").names(), start(), 90 * DAY).unwrap();
+        Self { authority, leaf }
+    }
+
+    fn pem(&self) -> &str {
+        self.authority.certificate_pem()
+    }
+}
+
+static A: LazyLock<Issued> = LazyLock::new(|| Issued::new("a"));
+static B: LazyLock<Issued> = LazyLock::new(|| Issued::new("b"));
+static STRANGER: LazyLock<Issued> = LazyLock::new(|| Issued::new("stranger"));
+
+/// What a rule is asked about: at first, an hour after the start, A signs, its leaf is served, and all is published as
+/// generation 3.
+struct Facts {
+    now: SystemTime,
+    settings: Settings,
+    ca: Option<Secret>,
+    tls: Option<Secret>,
+    configurations: Vec<(ConfigurationName, Configuration)>,
+}
+
+impl Facts {
+    fn settled() -> Self {
+        let settings = Settings::berth("berth-system");
+        let configuration = |name: &ConfigurationName| {
+            let webhook = |name: &str| Webhook { name: name.to_owned(), bundle: bundle(&[&A]) };
+            let object = Configuration {
+                uid: "uid".to_owned(),
+                version: "1".to_owned(),
+                annotations: BTreeMap::from([note("generation", "3")]),
+                webhooks: vec![webhook("mutate.berth.dev"), webhook("observe.berth.dev")],
+                other_writer: Some("helm".to_owned()),
+            };
+            (name.clone(), object)
+        };
+        let published = moment::written(start());
+        Self {
+            now: start() + HOUR,
+            ca: Some(secret(
+                &[note("generation", "3"), note("published", &published)],
+                &[("ca.crt", A.pem()), ("ca.key", &A.authority.key_pem())],
+            )),
+            tls: Some(secret(&[note("generation", "3")], &leaf(&A, &[&A]))),
+            configurations: settings.configurations.iter().map(configuration).collect(),
+            settings,
+        }
+    }
+
+    /// B is coming, and everything has learned of it but the leaf: generation 4, published now.
+    fn rotating() -> Self {
+        let mut facts = Self::settled();
+        let ca = facts.ca();
+        ca.annotations.extend([note("generation", "4"), note("published", &moment::written(start() + HOUR))]);
+        set(ca, "coming.crt", B.pem());
+        set(ca, "coming.key", &B.authority.key_pem());
+        facts.tls = Some(secret(&[note("generation", "4")], &leaf(&A, &[&A, &B])));
+        for at in 0..2 {
+            facts.configuration(at).annotations.extend([note("generation", "4")]);
+            facts.publish(at, &bundle(&[&A, &B]));
+        }
+        facts
+    }
+
+    /// B signs and its leaf is served, A is retired until its leaf expires: generation 4.
+    fn rotated() -> Self {
+        let mut facts = Self::rotating();
+        let ca = facts.ca();
+        for (entry, value) in [("ca.crt", B.pem()), ("ca.key", &B.authority.key_pem()), ("retired.crt", A.pem())] {
+            set(ca, entry, value);
+        }
+        ca.data.retain(|entry, _| !entry.starts_with("coming"));
+        ca.annotations.extend([note("retired-until", &moment::written(start() + 30 * DAY))]);
+        facts.tls = Some(secret(&[note("generation", "4")], &leaf(&B, &[&A, &B])));
+        facts
+    }
+
+    fn ca(&mut self) -> &mut Secret {
+        self.ca.as_mut().unwrap()
+    }
+
+    fn tls(&mut self) -> &mut Secret {
+        self.tls.as_mut().unwrap()
+    }
+
+    fn configuration(&mut self, at: usize) -> &mut Configuration {
+        &mut self.configurations[at].1
+    }
+
+    fn publish(&mut self, at: usize, bundle: &Bundle) {
+        self.configuration(at).webhooks.iter_mut().for_each(|webhook| webhook.bundle = bundle.clone());
+    }
+
+    fn action(self) -> Action {
+        let state = State::of(&self.settings, self.ca.as_ref(), self.tls.as_ref(), self.configurations);
+        next_action(self.now, &state, &self.settings)
+    }
+}
+
+fn note(name: &str, value: &str) -> (String, String) {
+    (format!("berth.dev/{name}"), value.to_owned())
+}
+
+fn secret(notes: &[(String, String)], data: &[(&str, &str)]) -> Secret {
+    let mut secret = Secret {
+        uid: "uid".to_owned(),
+        version: "1".to_owned(),
+        annotations: notes.iter().cloned().collect(),
+        data: BTreeMap::new(),
+    };
+    for (entry, value) in data {
+        set(&mut secret, entry, value);
+    }
+    secret
+}
+
+fn set(secret: &mut Secret, entry: &str, value: &str) {
+    secret.data.insert(entry.to_owned(), SecretSlice::from(value.as_bytes().to_vec()));
+}
+
+fn bundle(of: &[&Issued]) -> Bundle {
+    Bundle::read(of.iter().map(|issued| issued.pem()).collect::<String>().as_bytes())
+}
+
+fn leaf(of: &Issued, beside: &[&Issued]) -> [(&'static str, &'static str); 3] {
+    let leak = |text: String| -> &'static str { text.leak() };
+    [
+        ("tls.crt", leak(of.leaf.certificate_pem.clone())),
+        ("tls.key", leak(of.leaf.key_pem.clone())),
+        ("ca.crt", leak(bundle(beside).to_pem())),
+    ]
+}
+
+/// In a few words.
+fn words(action: &Action) -> String {
+    let names = |bundle: &Bundle| -> String {
+        let name = |anchor: &crate::Anchor| anchor.subject()["CN=".len()..].split(' ').next().map(str::to_owned);
+        bundle.iter().filter_map(name).collect::<Vec<_>>().join("+")
+    };
+    let since = |moment: SystemTime| format!("{} h", moment.duration_since(start()).unwrap().as_secs() / 3600);
+    match action {
+        Action::Wait { until } => format!("wait until {}", until.map_or("news".to_owned(), since)),
+        Action::IssueAuthority(Inheritance { generation, retired, .. }) => {
+            format!("issue CA {generation} beside [{}]", names(retired))
+        }
+        Action::Renumber(Inheritance { generation, retired, .. }) => {
+            format!("renumber {generation} beside [{}]", names(retired))
+        }
+        Action::StartRotation { generation } => format!("start rotation {generation}"),
+        Action::IssueLeaf { signer, cause } => format!("issue leaf {signer:?} {cause:?}"),
+        Action::RefreshBundle => "refresh bundle".to_owned(),
+        Action::RestartHold => "restart hold".to_owned(),
+        Action::Publish(due) => {
+            let one = |one: &Publication| {
+                let bundle = one.bundles.first().map(|webhook| names(&webhook.bundle)).unwrap_or_default();
+                let restored = if one.restored.is_some() { " again" } else { "" };
+                format!("{}x[{bundle}]{restored}", one.bundles.len())
+            };
+            format!("publish {}", due.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
+        Action::StartHold => "start hold".to_owned(),
+        Action::Promote { retired_until } => format!("promote, retired until {}", since(*retired_until)),
+        Action::RemoveRetired { generation, kept } => format!("remove retired {generation} but [{}]", names(kept)),
+    }
+}
+
+#[track_caller]
+fn check(mut facts: Facts, change: impl FnOnce(&mut Facts), want: &str) {
+    change(&mut facts);
+    assert_eq!(words(&facts.action()), want);
+}
+
+#[test]
+fn nothing_is_done_until_two_thirds_of_a_life_are_over() {
+    check(Facts::settled(), |_| (), "wait until 1440 h");
+    check(Facts::settled(), |facts| facts.now = start() + 60 * DAY - HOUR, "wait until 1440 h");
+    check(Facts::settled(), |facts| facts.now = start() + 60 * DAY, "issue leaf Signing Renewal");
+    let fresh = |facts: &mut Facts| {
+        let leaf = A.authority.issue_leaf(&facts.settings.names(), facts.now, 90 * DAY).unwrap();
+        set(facts.tls(), "tls.crt", &leaf.certificate_pem);
+        set(facts.tls(), "tls.key", &leaf.key_pem);
+    };
+    let due = |facts: &mut Facts| {
+        facts.now = start() + 244 * DAY;
+        fresh(facts);
+    };
+    check(Facts::settled(), due, "start rotation 4");
+    check(Facts::settled(), |facts| facts.settings.source = Source::Nobody, "wait until news");
+}
+
+#[test]
+fn a_ca_is_made_where_none_can_sign() {
+    let nothing = |facts: &mut Facts| {
+        (facts.ca, facts.tls) = (None, None);
+        facts.configurations.clear();
+    };
+    check(Facts::settled(), nothing, "issue CA 1 beside []");
+    check(Facts::settled(), |facts| facts.ca = None, "issue CA 4 beside [a]");
+    check(Facts::settled(), |facts| (facts.ca, facts.tls) = (None, None), "issue CA 4 beside [a]");
+    check(Facts::settled(), |facts| set(facts.ca(), "ca.key", "garbage"), "issue CA 4 beside [a]");
+    check(Facts::settled(), |facts| set(facts.ca(), "ca.key", &B.authority.key_pem()), "issue CA 4 beside [a]");
+    check(Facts::settled(), |facts| set(facts.ca(), "ca.crt", "garbage"), "issue CA 4 beside [a]");
+    check(Facts::settled(), |facts| facts.ca().data.clear(), "issue CA 4 beside [a]");
+    check(Facts::settled(), |facts| facts.now = start() + 366 * DAY, "issue CA 4 beside []");
+    check(Facts::settled(), |facts| facts.now = start() - 2 * HOUR, "issue CA 4 beside [a]");
+    check(Facts::rotating(), |facts| facts.ca().data.clear(), "issue CA 5 beside [a+b]");
+}
+
+#[test]
+fn a_generation_is_above_every_other() {
+    let unnumbered = |facts: &mut Facts| drop(facts.ca().annotations.remove("berth.dev/generation"));
+    check(Facts::settled(), unnumbered, "renumber 4 beside []");
+    check(Facts::settled(), |facts| facts.tls().annotations.extend([note("generation", "9")]), "renumber 10 beside []");
+    let ahead = |facts: &mut Facts| facts.configuration(1).annotations.extend([note("generation", "7")]);
+    check(Facts::settled(), ahead, "renumber 8 beside []");
+    let absurd =
+        |facts: &mut Facts| facts.configuration(1).annotations.extend([note("generation", "99999999999999999999")]);
+    check(Facts::settled(), absurd, "publish 0x[]");
+    // An old copy of the CA's Secret was put back: the leaf that is served is of a later CA.
+    let put_back = |facts: &mut Facts| facts.ca = Facts::settled().ca;
+    check(Facts::rotated(), put_back, "renumber 5 beside [b]");
+}
+
+#[test]
+fn a_leaf_that_nobody_would_accept_is_replaced_at_once() {
+    let none = "issue leaf Signing NoneUsable";
+    check(Facts::settled(), |facts| facts.tls = None, none);
+    check(Facts::settled(), |facts| facts.tls().data.clear(), none);
+    check(Facts::settled(), |facts| set(facts.tls(), "tls.key", &B.leaf.key_pem), none);
+    check(Facts::settled(), |facts| set(facts.tls(), "tls.crt", "garbage"), none);
+    check(Facts::settled(), |facts| facts.now = start() + 91 * DAY, none);
+    check(Facts::settled(), |facts| facts.settings.service = "renamed".to_owned(), none);
+    let stranger =
+        |facts: &mut Facts| facts.tls = Some(secret(&[note("generation", "3")], &leaf(&STRANGER, &[&STRANGER])));
+    check(Facts::settled(), stranger, none);
+    check(Facts::rotating(), |facts| facts.tls = None, none); // by A, which is known everywhere
+    let held = |facts: &mut Facts| (facts.tls, facts.now) = (None, start() + 2 * HOUR);
+    check(Facts::rotating(), held, "issue leaf Coming NoneUsable");
+}
+
+#[test]
+fn the_first_leaf_of_a_new_ca_waits_for_its_bundle() {
+    let new = |facts: &mut Facts| {
+        (facts.tls, facts.now) = (None, start());
+        facts.ca().annotations.remove("berth.dev/published");
+        (0..2).for_each(|at| facts.publish(at, &Bundle::default()));
+        (0..2).for_each(|at| drop(facts.configuration(at).annotations.remove("berth.dev/generation")));
+    };
+    check(Facts::settled(), new, "publish 2x[a], 2x[a]");
+    let impatient = |facts: &mut Facts| {
+        new(facts);
+        facts.now += Duration::from_secs(30);
+    };
+    check(Facts::settled(), impatient, "issue leaf Signing NoneUsable");
+    // Where others are still trusted, API servers get five seconds.
+    let after = |seconds| {
+        move |facts: &mut Facts| {
+            (facts.tls, facts.now) = (None, start() + Duration::from_secs(seconds));
+            facts.ca().annotations.extend([note("published", &moment::written(start()))]);
+            let young = Authority::issue("young", start(), 365 * DAY).unwrap();
+            set(facts.ca(), "ca.crt", young.certificate_pem());
+            set(facts.ca(), "ca.key", &young.key_pem());
+            set(facts.ca(), "retired.crt", A.pem());
+            let both = Bundle::read(young.certificate_pem().as_bytes()).with(&bundle(&[&A]));
+            (0..2).for_each(|at| facts.publish(at, &both));
+        }
+    };
+    check(Facts::settled(), after(4), "wait until 0 h");
+    check(Facts::settled(), after(5), "issue leaf Signing NoneUsable");
+}
+
+#[test]
+fn the_bundle_beside_the_leaf_is_that_of_its_generation() {
+    check(Facts::settled(), |facts| drop(facts.tls().data.remove("ca.crt")), "refresh bundle");
+    check(Facts::settled(), |facts| set(facts.tls(), "ca.crt", "garbage"), "refresh bundle");
+    check(Facts::settled(), |facts| set(facts.tls(), "ca.crt", B.pem()), "refresh bundle");
+    check(Facts::settled(), |facts| facts.tls().annotations.clear(), "refresh bundle");
+    check(Facts::rotating(), |facts| facts.tls().annotations.extend([note("generation", "3")]), "refresh bundle");
+}
+
+#[test]
+fn ordinary_repair_adds_and_only_an_outdated_bundle_is_replaced() {
+    check(Facts::settled(), |facts| facts.publish(0, &Bundle::default()), "publish 2x[a] again");
+    check(Facts::settled(), |facts| facts.publish(1, &bundle(&[&STRANGER])), "publish 2x[a+stranger] again");
+    check(Facts::settled(), |facts| facts.publish(1, &bundle(&[&STRANGER, &A])), "wait until 1440 h");
+    let unnumbered = |facts: &mut Facts| {
+        facts.configuration(0).annotations.clear();
+        facts.publish(0, &bundle(&[&STRANGER]));
+    };
+    check(Facts::settled(), unnumbered, "publish 2x[a+stranger]");
+    let outdated = |facts: &mut Facts| {
+        facts.configuration(0).annotations.extend([note("generation", "2")]);
+        facts.publish(0, &bundle(&[&STRANGER, &A]));
+    };
+    check(Facts::settled(), outdated, "publish 2x[a]");
+    let one = |facts: &mut Facts| facts.configuration(0).webhooks[1].bundle = Bundle::default();
+    check(Facts::settled(), one, "publish 1x[a] again");
+    check(Facts::settled(), |facts| facts.configurations.clear(), "wait until 1440 h");
+    let injected = |facts: &mut Facts| {
+        facts.configuration(0).annotations.insert("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
+        facts.publish(0, &bundle(&[&STRANGER]));
+    };
+    check(Facts::settled(), injected, "wait until 1440 h");
+}
+
+#[test]
+fn the_hold_begins_when_every_configuration_has_the_bundle() {
+    let unpublished = |facts: &mut Facts| drop(facts.ca().annotations.remove("berth.dev/published"));
+    check(Facts::rotating(), unpublished, "start hold");
+    let and_wiped = |facts: &mut Facts| {
+        unpublished(facts);
+        facts.publish(1, &bundle(&[&A]));
+    };
+    check(Facts::rotating(), and_wiped, "publish 2x[a+b] again");
+    check(Facts::rotating(), |facts| facts.publish(1, &bundle(&[&A])), "restart hold");
+    check(Facts::settled(), |facts| facts.publish(1, &Bundle::default()), "publish 2x[a] again");
+    let future = |hours| {
+        move |facts: &mut Facts| {
+            let published = moment::written(facts.now + hours * HOUR);
+            facts.ca().annotations.extend([note("published", &published)]);
+        }
+    };
+    check(Facts::rotating(), future(24), "start hold");
+    let soon = |facts: &mut Facts| {
+        let published = moment::written(facts.now + Duration::from_secs(60));
+        facts.ca().annotations.extend([note("published", &published)]);
+    };
+    check(Facts::rotating(), soon, "wait until 1 h");
+}
+
+#[test]
+fn a_rotation_goes_its_way() {
+    let after = |minutes: u32| move |facts: &mut Facts| facts.now += minutes * Duration::from_secs(60);
+    check(Facts::rotating(), after(0), "wait until 1 h");
+    check(Facts::rotating(), after(9), "wait until 1 h");
+    check(Facts::rotating(), after(10), "issue leaf Coming Rotation");
+    let wiped = |facts: &mut Facts| {
+        after(10)(facts);
+        facts.publish(0, &bundle(&[&A]));
+    };
+    check(Facts::rotating(), wiped, "restart hold");
+    let served = |facts: &mut Facts| facts.tls = Some(secret(&[note("generation", "4")], &leaf(&B, &[&A, &B])));
+    check(Facts::rotating(), served, "promote, retired until 2161 h");
+    let longer = |facts: &mut Facts| {
+        served(facts);
+        let until = moment::written(start() + 100 * DAY);
+        facts.tls().annotations.extend([note("valid-until", &until)]);
+    };
+    check(Facts::rotating(), longer, "promote, retired until 2400 h");
+    check(Facts::rotated(), after(0), "wait until 720 h");
+    check(Facts::rotated(), |facts| facts.now = start() + 31 * DAY, "remove retired 5 but []");
+    let old_leaf = |facts: &mut Facts| facts.tls = Some(secret(&[note("generation", "4")], &leaf(&A, &[&A, &B])));
+    check(Facts::rotated(), old_leaf, "wait until 1 h"); // for the hold
+    let later = |facts: &mut Facts| {
+        old_leaf(facts);
+        facts.now = start() + 31 * DAY;
+    };
+    check(Facts::rotated(), later, "issue leaf Signing Rotation");
+}
+
+#[test]
+fn a_rotation_that_is_damaged_goes_on_or_begins_anew() {
+    check(Facts::rotating(), |facts| set(facts.ca(), "coming.key", "garbage"), "start rotation 5");
+    check(Facts::rotating(), |facts| drop(facts.ca().data.remove("coming.crt")), "start rotation 5");
+    check(Facts::rotating(), |facts| set(facts.ca(), "ca.key", "garbage"), "promote, retired until 2161 h");
+}
+
+#[test]
+fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
+    let source = |facts: &mut Facts| {
+        facts.settings.source = Source::Secret;
+        facts.ca = None;
+        (0..2).for_each(|at| facts.publish(at, &Bundle::default()));
+    };
+    check(Facts::settled(), source, "publish 2x[a], 2x[a]");
+    let with = |change: fn(&mut Facts)| {
+        move |facts: &mut Facts| {
+            source(facts);
+            change(facts);
+        }
+    };
+    check(Facts::settled(), with(|facts| facts.tls = None), "wait until news");
+    check(Facts::settled(), with(|facts| set(facts.tls(), "ca.crt", "garbage")), "wait until news");
+    check(Facts::settled(), with(|facts| set(facts.tls(), "ca.crt", B.pem())), "wait until news");
+    check(Facts::settled(), with(|facts| facts.now = start() + 91 * DAY), "wait until news");
+    let published = with(|facts| (0..2).for_each(|at| facts.publish(at, &bundle(&[&A]))));
+    check(Facts::settled(), published, "wait until news");
+    // Another CA: the one before stays for the hold.
+    let changed = with(|facts| {
+        facts.tls = Some(secret(&[], &leaf(&B, &[&B])));
+        (0..2).for_each(|at| facts.publish(at, &bundle(&[&A])));
+    });
+    check(Facts::settled(), changed, "publish 2x[b+a], 2x[b+a]");
+    let both = |minutes: u32| {
+        move |facts: &mut Facts| {
+            changed(facts);
+            for at in 0..2 {
+                facts.publish(at, &bundle(&[&B, &A]));
+                let changed = moment::written(start() + HOUR);
+                facts.configuration(at).annotations.extend([note("bundle-changed", &changed)]);
+            }
+            facts.now += minutes * Duration::from_secs(60);
+        }
+    };
+    check(Facts::settled(), both(9), "wait until 1 h");
+    check(Facts::settled(), both(10), "publish 2x[b], 2x[b]");
+    let injected = with(|facts| {
+        facts.configuration(0).annotations.insert("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
+    });
+    check(Facts::settled(), injected, "publish 2x[a]");
+}
