@@ -21,9 +21,7 @@ async fn the_webhook_reads_and_writes_nothing() {
     let none: &[&str] = &[];
     let everywhere = ["nodes list watch", "namespaces list watch"];
     check_rights("berth-webhook", "default", &everywhere).await.unwrap();
-    check_rights("berth-webhook", SYSTEM, &["leases/berth-controller list watch", everywhere[0], everywhere[1]])
-        .await
-        .unwrap();
+    check_rights("berth-webhook", SYSTEM, &[&OWN, everywhere.as_slice()].concat()).await.unwrap();
     check_rights(
         "berth-webhook",
         PUBLIC,
@@ -46,9 +44,7 @@ async fn the_webhook_reads_secrets_where_somebody_lets_it() {
     cluster.apply(&pull_secret_binding("bound").unwrap()).await.unwrap();
     check_rights("berth-webhook", "bound", &["secrets get", everywhere[0], everywhere[1]]).await.unwrap();
     check_rights("berth-webhook", "unbound", &everywhere).await.unwrap();
-    check_rights("berth-webhook", SYSTEM, &["leases/berth-controller list watch", everywhere[0], everywhere[1]])
-        .await
-        .unwrap();
+    check_rights("berth-webhook", SYSTEM, &[&OWN, everywhere.as_slice()].concat()).await.unwrap();
 
     let secrets =
         |namespace| async move { Api::<Secret>::namespaced(client_of("berth-webhook").await.unwrap(), namespace) };
@@ -89,6 +85,8 @@ async fn the_controller_deletes_pods_where_somebody_lets_it() {
     check_rights("berth-controller", "default", &CONTROLLER).await.unwrap();
 }
 
+/// What the webhook may do in Berth's own namespace only.
+const OWN: [&str; 2] = ["leases/berth-controller list watch", "secrets/berth-tls list watch"];
 /// What the controller may do in every namespace.
 const CONTROLLER: [&str; 7] = [
     "pods list watch patch",
