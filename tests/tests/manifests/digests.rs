@@ -15,7 +15,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{LIMIT, installed};
+use super::{LIMIT, SYSTEM, installed};
 
 /// Pods, and in which namespaces they are refused, with words of the refusal: by the label's value.
 #[tokio::test]
@@ -26,6 +26,9 @@ async fn what_is_let_in_has_digests() {
         insisting(cluster, &format!("digests-{value}"), value).await;
     }
     cluster.namespace("digests-free", &[]).await.unwrap();
+    for spared in ["kube-system", "kube-node-lease", SYSTEM] {
+        cluster.namespace(spared, &[("berth.dev/require-digest", "all")]).await.unwrap();
+    }
     let cases = cases();
     for (title, spec, all, pulled) in &cases {
         let pod = json!({ "metadata": { "name": "any" }, "spec": spec });
@@ -35,12 +38,14 @@ async fn what_is_let_in_has_digests() {
             ("digests-false", *all),
             ("digests-pulled", *pulled),
             ("digests-free", None),
+            // Whoever labels these must not keep the cluster, or Berth, from starting.
             ("kube-system", None),
+            ("kube-node-lease", None),
         ] {
             check(title, namespace, dry_run(cluster, namespace, &pod).await, refusal);
         }
     }
-    println!("{} Pods in 5 namespaces", cases.len());
+    println!("{} Pods in 6 namespaces", cases.len());
 }
 
 type Case = (&'static str, Value, Option<&'static str>, Option<&'static str>);
