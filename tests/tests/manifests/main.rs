@@ -18,6 +18,7 @@ mod release;
 mod rights;
 mod same;
 mod shape;
+mod used;
 
 use std::time::Duration;
 
