@@ -25,8 +25,10 @@ enum Admission {
     Off,
 }
 
-/// All namespaces, with their labels.
-const NAMESPACES: [(&str, &[(&str, &str)], Admission); 12] = [
+/// A namespace, and its labels.
+type Space = (&'static str, &'static [(&'static str, &'static str)], Admission);
+
+const NAMESPACES: [Space; 12] = [
     ("calls-enabled", &[("berth.dev/admission", "enabled")], Admission::Enabled),
     ("calls-labelled", &[("berth.dev/admission", "enabled"), ("team", "a")], Admission::Enabled),
     ("calls-observed", &[("berth.dev/admission", "observe")], Admission::Observed),
@@ -243,9 +245,13 @@ async fn create(cluster: &Cluster, namespace: Option<&str>, object: &Value, dry_
     Ok(())
 }
 
-fn object(version: &str, kind: &str, more: Value) -> Value {
-    let mut object = json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "any" } });
-    json_patch::merge(&mut object, &more);
+/// `object`, with what every object has.
+fn object(version: &str, kind: &str, mut object: Value) -> Value {
+    object["apiVersion"] = json!(version);
+    object["kind"] = json!(kind);
+    if object["metadata"]["name"].is_null() {
+        object["metadata"]["name"] = json!("any");
+    }
     object
 }
 

@@ -227,11 +227,17 @@ fn node_affinity() -> Value {
 }
 
 fn add(path: &str, value: Value) -> Value {
-    json!({ "op": "add", "path": path, "value": value })
+    operation("add", path, value)
 }
 
 fn replace(path: &str, value: Value) -> Value {
-    json!({ "op": "replace", "path": path, "value": value })
+    operation("replace", path, value)
+}
+
+fn operation(name: &str, path: &str, value: Value) -> Value {
+    let mut operation = json!({ "op": name, "path": path });
+    operation["value"] = value;
+    operation
 }
 
 fn json_patch(patch: Value) -> Patch<()> {

@@ -1,5 +1,5 @@
 //! The life of a release on a real API server: Helm installs, upgrades and removes. What a hook's Pod runs is run here,
-//! with the rights of its ServiceAccount: there are no nodes.
+//! with the rights of its `ServiceAccount`: there are no nodes.
 
 use std::{process::Command, time::Duration};
 

@@ -169,7 +169,7 @@ fn compare(title: &str, path: &str, kustomize: &Value, helm: &Value, lines: &mut
             (Some(one), Some(other)) => compare(title, &path, one, other, lines),
             (Some(one), None) => lines.push(format!("{title}: {path}: only by kustomize: {one}")),
             (_, other) => {
-                lines.push(format!("{title}: {path}: only by Helm: {}", other.copied().unwrap_or(&Value::Null)))
+                lines.push(format!("{title}: {path}: only by Helm: {}", other.copied().unwrap_or(&Value::Null)));
             }
         }
     }

@@ -230,8 +230,8 @@ async fn granted(account: &str) -> anyhow::Result<BTreeSet<Right>> {
             let list = |key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).unwrap_or_default() };
             let (verbs, resources, names) = (list("verbs"), list("resources"), list("resourceNames"));
             for (verb, resource) in verbs.iter().flat_map(|verb| resources.iter().map(move |one| (verb, one))) {
-                let named = names.iter().map(|name| format!("{verb} {resource}/{name}"));
-                rights.extend(named.chain(names.is_empty().then(|| format!("{verb} {resource}"))));
+                let each = names.iter().map(|name| format!("{verb} {resource}/{name}"));
+                rights.extend(each.chain(names.is_empty().then(|| format!("{verb} {resource}"))));
             }
         }
     }
