@@ -33,6 +33,13 @@ async fn it_says_whether_pods_come_to_berth() {
     });
     cluster.apply(&quota.to_string()).await.unwrap();
 
+    // The same by kubectl alone, as manifests/README.md and Helm's notes have it.
+    cluster.namespace("called-plain", &opted_in(Some("called"))).await.unwrap();
+    let notes = "--output=jsonpath={.metadata.annotations.berth\\.dev/notes}";
+    let probe = ["--namespace=called-plain", "run", "probe", "--image=not an image", "--dry-run=server", notes];
+    let said = String::from_utf8(cluster.kubectl(&probe, "").await.unwrap().stdout).unwrap();
+    assert!(said.contains("not an image"), "{said}");
+
     check(cluster, "called-strict", 0, "called-strict: Pods come to Berth\n").await;
     check(cluster, "called-none", 1, "kubectl label namespace called-none berth.dev/admission=enabled").await;
     check(cluster, "called-observed", 1, "it is observed only").await;

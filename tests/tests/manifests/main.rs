@@ -96,6 +96,16 @@ async fn its_own_pods_are_admitted() {
     }
 }
 
+#[tokio::test]
+async fn the_level_for_busy_clusters_is_one() {
+    let text = include_str!("../../../manifests/README.md");
+    let schema = text.split("```yaml\n").find(|block| block.contains("kind: FlowSchema")).unwrap();
+    let dry_run = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+    let schema = schema.split("```").next().unwrap();
+    let output = installed().await.unwrap().kubectl(&dry_run, schema).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The API server checks the expressions against the types of Pods, and says in the status what it finds odd.
 #[tokio::test]
 async fn the_expressions_of_the_policies_are_sound() {

@@ -27,9 +27,13 @@ async fn a_release_comes_changes_and_goes_without_blocking_anything() {
     let helm = Helm::new().await.unwrap();
     let chart = path("chart").display().to_string();
     let system = ["--namespace", SYSTEM];
-    run(&helm, &cluster, &[&["install", "berth", &chart, "--create-namespace"], system.as_slice()].concat())
+    let said = run(&helm, &cluster, &[&["install", "berth", &chart, "--create-namespace"], system.as_slice()].concat())
         .await
         .unwrap();
+    for next in ["kubectl label namespace shop berth.dev/admission=observe", "helm test berth", "helm uninstall berth"]
+    {
+        assert!(said.contains(next), "{next} is not in {said}");
+    }
     // A Pod is created at once: nothing serves yet, and nothing is refused.
     cluster.namespace("shop", &[("berth.dev/admission", "enabled")]).await.unwrap();
     let pods = cluster.pods("shop").await.unwrap();
