@@ -36,7 +36,8 @@ async fn it_says_whether_pods_come_to_berth() {
     // The same by kubectl alone, as manifests/README.md and Helm's notes have it.
     cluster.namespace("called-plain", &opted_in(Some("called"))).await.unwrap();
     let notes = "--output=jsonpath={.metadata.annotations.berth\\.dev/notes}";
-    let probe = ["--namespace=called-plain", "run", "probe", "--image=not an image", "--dry-run=server", notes];
+    let image = "--overrides={\"spec\": {\"containers\": [{\"name\": \"probe\", \"image\": \"not an image\"}]}}";
+    let probe = ["--namespace=called-plain", "run", "probe", "--image=any", "--dry-run=server", image, notes];
     let said = String::from_utf8(cluster.kubectl(&probe, "").await.unwrap().stdout).unwrap();
     assert!(said.contains("not an image"), "{said}");
 
