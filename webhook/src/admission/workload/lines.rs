@@ -143,6 +143,17 @@ mod tests {
         assert_eq!(lines[1], format!("berth: shop: … {}", ["word"; 19].join(" ")));
     }
 
+    /// Not where a sentence goes on, if something would be lost by that.
+    #[test]
+    fn nothing_is_lost_that_two_lines_can_hold() {
+        let words = "word ".repeat(36);
+        let text = format!("early: {}", words.trim());
+        let lines = said(Mode::Enforce, &[Note::info(text.clone())], None);
+        let [first, second] = &*lines else { panic!("{lines:?}") };
+        let (first, second) = (first.strip_prefix("berth: shop: "), second.strip_prefix("berth: shop: … "));
+        assert_eq!([first.unwrap(), second.unwrap()].join(" "), text);
+    }
+
     #[test]
     fn every_line_is_what_the_api_server_passes_on() {
         let letters = ["é", "x", "\u{7}", "\n", "a b: ", "😀"];

@@ -29,7 +29,7 @@ fn planned(request: &Value) -> Option<(String, String, String)> {
     };
     let Planned { name, namespace, pod } = Planned::of(*request)?;
     assert_eq!(namespace, "shop");
-    let [owner] = &*pod.metadata.owner_references else { panic!("one owner: {pod:?}") };
+    let [owner] = &*pod.metadata.owner_references else { panic!("one owner: {:?}", pod.metadata) };
     let image = pod.spec.containers.first().map_or("", |container| &container.image);
     Some((name, image.to_owned(), format!("{} {}", owner.api_version, owner.kind)))
 }
