@@ -68,7 +68,8 @@ impl<S: Store, O: Observer> Manager<S, O> {
         }
     }
 
-    /// Reads everything, and says what is due at `now`.
+    /// Reads everything, and says what is due at `now`. Where only configurations cannot be read, what does not depend on
+    /// them is still due: a missing right must not let the leaf expire.
     pub async fn look(&self, now: SystemTime) -> Result<Look, StoreError> {
         let settings = &self.settings;
         let authorities = match settings.source {
@@ -76,12 +77,16 @@ impl<S: Store, O: Observer> Manager<S, O> {
             Source::Secret | Source::Nobody => None,
         };
         let serving = self.store.secret(&settings.serving_secret).await?;
-        let mut configurations = Vec::new();
+        let (mut configurations, mut unread) = (Vec::new(), Vec::new());
         for name in &settings.configurations {
-            configurations.extend(self.store.configuration(name).await?.map(|found| (name.clone(), found)));
+            match self.store.configuration(name).await {
+                Ok(found) => configurations.extend(found.map(|found| (name.clone(), found))),
+                Err(error) => unread.push(error),
+            }
         }
         let state = State::of(settings, authorities.as_ref(), serving.as_ref(), configurations);
-        let look = Look { action: plan::next_action(now, &state, settings), state, now };
+        let state = State { unread: !unread.is_empty(), ..state };
+        let look = Look { action: plan::next_action(now, &state, settings), state, now, unread };
         self.teller.looked(&look, settings);
         Ok(look)
     }
@@ -115,7 +120,7 @@ impl<S: Store, O: Observer> Manager<S, O> {
         let started = SystemTime::now();
         let look = self.look(started).await?;
         if let Action::Wait { until } = look.action {
-            return Ok(Turn::Wait { until });
+            return look.unread.into_iter().next().map_or(Ok(Turn::Wait { until }), |error| Err(error.into()));
         }
         let objects = act::objects(&look.action, &self.settings);
         let pause = self.pace.lock().unwrap_or_else(PoisonError::into_inner).pause(&objects, Instant::now());
@@ -140,6 +145,8 @@ pub struct Look {
     pub action: Action,
     /// When.
     pub now: SystemTime,
+    /// Configurations that could not be read.
+    pub unread: Vec<StoreError>,
 }
 
 /// What comes after a turn.

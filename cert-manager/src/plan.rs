@@ -1,6 +1,6 @@
 //! What is to be done next: a pure rule, from what was read to one action.
 //!
-//! The order in which [`rotation`] looks is the order of a rotation, and each action leads to a state in which the next
+//! The order in which `rotation` looks is the order of a rotation, and each action leads to a state in which the next
 //! one follows: so it does not matter who does it, nor how often somebody is stopped in between.
 
 mod finding;

@@ -25,6 +25,8 @@ pub struct State {
     pub serving: Option<Stored<Serving>>,
     /// The configurations that are there.
     pub configurations: Vec<Published>,
+    /// There may be more configurations: some could not be read.
+    pub unread: bool,
 }
 
 /// The content of an object, and which object that was.
@@ -74,6 +76,7 @@ impl State {
             authorities: authorities.map(|secret| notes.stored(secret, Authorities::read(secret, notes))),
             serving: serving.map(|secret| notes.stored(secret, Serving::read(secret, notes))),
             configurations: configurations.into_iter().map(|(name, object)| notes.published(name, object)).collect(),
+            unread: false,
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Actio
     view.mend()
         .or_else(|| view.leaf())
         .or_else(|| view.bundle_beside_leaf())
+        .or_else(|| view.state.unread.then(|| view.publish_known()))
         .or_else(|| view.publish())
         .or_else(|| view.start_hold())
         .or_else(|| view.promote())
@@ -119,7 +120,7 @@ impl<'a> View<'a> {
         let patience = self.signing()?.validity().issued().checked_add(PATIENCE);
         let alone = self.ca.signing.certificate.holds(&self.bundle);
         let pause = if alone { Duration::ZERO } else { self.settings.hold.min(PAUSE) };
-        let published = self.ca.published.filter(|_| self.unpublished.is_empty());
+        let published = self.ca.published.filter(|_| self.is_published());
         published.and_then(|published| published.checked_add(pause)).into_iter().chain(patience).min()
     }
 
@@ -142,6 +143,11 @@ impl<'a> View<'a> {
             return Some(Action::RestartHold);
         }
         Some(Action::Publish(self.unpublished.clone()))
+    }
+
+    /// Where not every configuration is known, the others get the bundle, and nothing else goes on.
+    fn publish_known(&self) -> Action {
+        self.publish().unwrap_or_else(|| self.wait())
     }
 
     /// It is noted since when. A moment that lies far ahead was noted by a clock that was wrong.
@@ -230,7 +236,12 @@ impl<'a> View<'a> {
     /// The bundle is in every configuration, and has been for the hold.
     fn is_held(&self) -> bool {
         let since = self.ca.published.and_then(|published| published.checked_add(self.settings.hold));
-        self.unpublished.is_empty() && since.is_some_and(|held| held <= self.now)
+        self.is_published() && since.is_some_and(|held| held <= self.now)
+    }
+
+    /// No configuration lacks the bundle.
+    fn is_published(&self) -> bool {
+        self.unpublished.is_empty() && !self.state.unread
     }
 
     fn signing(&self) -> Option<&'a Authority> {

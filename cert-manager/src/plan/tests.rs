@@ -1,202 +1,10 @@
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+mod facts;
 
-use secrecy::SecretSlice;
+use std::time::Duration;
 
+use self::facts::{A, B, DAY, Facts, HOUR, STRANGER, bundle, check, leaf, note, secret, set, start};
 use super::*;
-use crate::{
-    Authority, Leaf, moment,
-    store::{Configuration, Secret},
-};
-
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// 2026-11-21 00:00 UTC.
-fn start() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_219_200)
-}
-
-/// A CA of the start, with a leaf.
-struct Issued {
-    authority: Authority,
-    leaf: Leaf,
-}
-
-impl Issued {
-    fn new(name: &str) -> Self {
-        let authority = Authority::issue(name, start(), 365 * DAY).unwrap();
-        let leaf = authority.issue_leaf(&Settings::berth("berth-system").names(), start(), 90 * DAY).unwrap();
-        Self { authority, leaf }
-    }
-
-    fn pem(&self) -> &str {
-        self.authority.certificate_pem()
-    }
-}
-
-static A: LazyLock<Issued> = LazyLock::new(|| Issued::new("a"));
-static B: LazyLock<Issued> = LazyLock::new(|| Issued::new("b"));
-static STRANGER: LazyLock<Issued> = LazyLock::new(|| Issued::new("stranger"));
-
-/// What a rule is asked about: at first, an hour after the start, A signs, its leaf is served, and all is published as
-/// generation 3.
-struct Facts {
-    now: SystemTime,
-    settings: Settings,
-    ca: Option<Secret>,
-    tls: Option<Secret>,
-    configurations: Vec<(ConfigurationName, Configuration)>,
-}
-
-impl Facts {
-    fn settled() -> Self {
-        let settings = Settings::berth("berth-system");
-        let configuration = |name: &ConfigurationName| {
-            let webhook = |name: &str| Webhook { name: name.to_owned(), bundle: bundle(&[&A]) };
-            let object = Configuration {
-                uid: "uid".to_owned(),
-                version: "1".to_owned(),
-                annotations: BTreeMap::from([note("generation", "3")]),
-                webhooks: vec![webhook("mutate.berth.dev"), webhook("observe.berth.dev")],
-                other_writer: Some("helm".to_owned()),
-            };
-            (name.clone(), object)
-        };
-        let published = moment::written(start());
-        Self {
-            now: start() + HOUR,
-            ca: Some(secret(
-                &[note("generation", "3"), note("published", &published)],
-                &[("ca.crt", A.pem()), ("ca.key", &A.authority.key_pem())],
-            )),
-            tls: Some(secret(&[note("generation", "3")], &leaf(&A, &[&A]))),
-            configurations: settings.configurations.iter().map(configuration).collect(),
-            settings,
-        }
-    }
-
-    /// B is coming, and everything has learned of it but the leaf: generation 4, published now.
-    fn rotating() -> Self {
-        let mut facts = Self::settled();
-        let ca = facts.ca();
-        ca.annotations.extend([note("generation", "4"), note("published", &moment::written(start() + HOUR))]);
-        set(ca, "coming.crt", B.pem());
-        set(ca, "coming.key", &B.authority.key_pem());
-        facts.tls = Some(secret(&[note("generation", "4")], &leaf(&A, &[&A, &B])));
-        for at in 0..2 {
-            facts.configuration(at).annotations.extend([note("generation", "4")]);
-            facts.publish(at, &bundle(&[&A, &B]));
-        }
-        facts
-    }
-
-    /// B signs and its leaf is served, A is retired until its leaf expires: generation 4.
-    fn rotated() -> Self {
-        let mut facts = Self::rotating();
-        let ca = facts.ca();
-        for (entry, value) in [("ca.crt", B.pem()), ("ca.key", &B.authority.key_pem()), ("retired.crt", A.pem())] {
-            set(ca, entry, value);
-        }
-        ca.data.retain(|entry, _| !entry.starts_with("coming"));
-        ca.annotations.extend([note("retired-until", &moment::written(start() + 30 * DAY))]);
-        facts.tls = Some(secret(&[note("generation", "4")], &leaf(&B, &[&A, &B])));
-        facts
-    }
-
-    fn ca(&mut self) -> &mut Secret {
-        self.ca.as_mut().unwrap()
-    }
-
-    fn tls(&mut self) -> &mut Secret {
-        self.tls.as_mut().unwrap()
-    }
-
-    fn configuration(&mut self, at: usize) -> &mut Configuration {
-        &mut self.configurations[at].1
-    }
-
-    fn publish(&mut self, at: usize, bundle: &Bundle) {
-        self.configuration(at).webhooks.iter_mut().for_each(|webhook| webhook.bundle = bundle.clone());
-    }
-
-    fn action(self) -> Action {
-        let state = State::of(&self.settings, self.ca.as_ref(), self.tls.as_ref(), self.configurations);
-        next_action(self.now, &state, &self.settings)
-    }
-}
-
-fn note(name: &str, value: &str) -> (String, String) {
-    (format!("berth.dev/{name}"), value.to_owned())
-}
-
-fn secret(notes: &[(String, String)], data: &[(&str, &str)]) -> Secret {
-    let mut secret = Secret {
-        uid: "uid".to_owned(),
-        version: "1".to_owned(),
-        annotations: notes.iter().cloned().collect(),
-        data: BTreeMap::new(),
-    };
-    for (entry, value) in data {
-        set(&mut secret, entry, value);
-    }
-    secret
-}
-
-fn set(secret: &mut Secret, entry: &str, value: &str) {
-    secret.data.insert(entry.to_owned(), SecretSlice::from(value.as_bytes().to_vec()));
-}
-
-fn bundle(of: &[&Issued]) -> Bundle {
-    Bundle::read(of.iter().map(|issued| issued.pem()).collect::<String>().as_bytes())
-}
-
-fn leaf(of: &Issued, beside: &[&Issued]) -> [(&'static str, &'static str); 3] {
-    let leak = |text: String| -> &'static str { text.leak() };
-    [
-        ("tls.crt", leak(of.leaf.certificate_pem.clone())),
-        ("tls.key", leak(of.leaf.key_pem.clone())),
-        ("ca.crt", leak(bundle(beside).to_pem())),
-    ]
-}
-
-/// In a few words.
-fn words(action: &Action) -> String {
-    let names = |bundle: &Bundle| -> String {
-        let name = |anchor: &crate::Anchor| anchor.subject()["CN=".len()..].split(' ').next().map(str::to_owned);
-        bundle.iter().filter_map(name).collect::<Vec<_>>().join("+")
-    };
-    let since = |moment: SystemTime| format!("{} h", moment.duration_since(start()).unwrap().as_secs() / 3600);
-    match action {
-        Action::Wait { until } => format!("wait until {}", until.map_or("news".to_owned(), since)),
-        Action::IssueAuthority(Inheritance { generation, retired, .. }) => {
-            format!("issue CA {generation} beside [{}]", names(retired))
-        }
-        Action::Renumber(Inheritance { generation, retired, .. }) => {
-            format!("renumber {generation} beside [{}]", names(retired))
-        }
-        Action::StartRotation { generation } => format!("start rotation {generation}"),
-        Action::IssueLeaf { signer, cause } => format!("issue leaf {signer:?} {cause:?}"),
-        Action::RefreshBundle => "refresh bundle".to_owned(),
-        Action::RestartHold => "restart hold".to_owned(),
-        Action::Publish(due) => {
-            let one = |one: &Publication| {
-                let bundle = one.bundles.first().map(|webhook| names(&webhook.bundle)).unwrap_or_default();
-                let restored = if one.restored.is_some() { " again" } else { "" };
-                format!("{}x[{bundle}]{restored}", one.bundles.len())
-            };
-            format!("publish {}", due.iter().map(one).collect::<Vec<_>>().join(", "))
-        }
-        Action::StartHold => "start hold".to_owned(),
-        Action::Promote { retired_until } => format!("promote, retired until {}", since(*retired_until)),
-        Action::RemoveRetired { generation, kept } => format!("remove retired {generation} but [{}]", names(kept)),
-    }
-}
-
-#[track_caller]
-fn check(mut facts: Facts, change: impl FnOnce(&mut Facts), want: &str) {
-    change(&mut facts);
-    assert_eq!(words(&facts.action()), want);
-}
+use crate::{Authority, moment};
 
 #[test]
 fn nothing_is_done_until_two_thirds_of_a_life_are_over() {
@@ -391,6 +199,31 @@ fn a_rotation_that_is_damaged_goes_on_or_begins_anew() {
     check(Facts::rotating(), |facts| set(facts.ca(), "coming.key", "garbage"), "start rotation 5");
     check(Facts::rotating(), |facts| drop(facts.ca().data.remove("coming.crt")), "start rotation 5");
     check(Facts::rotating(), |facts| set(facts.ca(), "ca.key", "garbage"), "promote, retired until 2161 h");
+}
+
+#[test]
+fn what_cannot_be_read_holds_up_what_depends_on_it_and_nothing_else() {
+    let unread = |facts: &mut Facts| {
+        facts.unread = true;
+        facts.configurations.pop();
+    };
+    let with = |change: fn(&mut Facts)| {
+        move |facts: &mut Facts| {
+            unread(facts);
+            change(facts);
+        }
+    };
+    check(Facts::settled(), unread, "wait until 1440 h");
+    check(Facts::settled(), with(|facts| facts.now = start() + 60 * DAY), "issue leaf Signing Renewal");
+    check(Facts::settled(), with(|facts| facts.tls = None), "issue leaf Signing NoneUsable");
+    check(Facts::settled(), with(|facts| facts.publish(0, &Bundle::default())), "publish 2x[a] again");
+    check(Facts::rotating(), with(|facts| facts.now += HOUR), "wait until 1440 h");
+    check(
+        Facts::rotating(),
+        with(|facts| drop(facts.ca().annotations.remove("berth.dev/published"))),
+        "wait until 1440 h",
+    );
+    check(Facts::rotated(), with(|facts| facts.now = start() + 31 * DAY), "wait until 1440 h");
 }
 
 #[test]

@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::{Authority, Leaf, service_names};
@@ -118,4 +120,43 @@ fn a_leaf_follows_where_its_ca_was_known_before() {
     assert!(second.follows(&informed, NAME, now()));
     assert!(!second.follows(&first, NAME, now()), "nobody has said that API servers know its CA");
     assert!(second.follows(&first, NAME, now() + 91 * DAY), "there is nothing to lose any more");
+}
+
+static GOOD: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    let authority = authority();
+    let Leaf { certificate_pem, key_pem } = leaf(&authority);
+    [certificate_pem, key_pem, authority.certificate_pem().to_owned()].map(String::into_bytes)
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// Bytes of a good Secret are changed, removed and doubled: it is refused, or what is served is good.
+    #[test]
+    fn whatever_stands_in_it_is_served_only_if_it_verifies(
+        harms in prop::collection::vec((0..3_usize, any::<prop::sample::Index>(), 0..3_u8, any::<u8>()), 1..6),
+    ) {
+        let mut parts = GOOD.clone();
+        for (part, at, how, byte) in harms {
+            let part = &mut parts[part];
+            let at = at.index(part.len() + 1);
+            match how {
+                0 => part.truncate(at),
+                1 => part.insert(at, byte),
+                _ => part.extend_from_within(at..),
+            }
+        }
+        let [certificate, key, bundle] = &parts;
+        match Served::from_parts(certificate, key, bundle, NAME, now()) {
+            Ok(served) => {
+                prop_assert!(served.validity().covers(now()));
+                prop_assert!(served.chain().verify(served.authorities(), NAME, now()).is_ok());
+            }
+            Err(error) => {
+                let secret = String::from_utf8_lossy(&GOOD[1]).lines().nth(1).unwrap_or_default().to_owned();
+                let shown = format!("{error} {error:?}");
+                prop_assert!(!shown.contains(&secret), "{}", shown);
+            }
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use berth_cert_manager::{
@@ -38,6 +41,8 @@ pub(crate) struct Door {
     weather: Weather,
     /// What is seen instead of the truth.
     frozen: Mutex<Vec<Memory>>,
+    /// The role lacks every right to configurations.
+    forbidden: AtomicBool,
 }
 
 /// An object as it was, or that it was missing.
@@ -48,7 +53,13 @@ pub(crate) enum Memory {
 
 impl Door {
     pub(crate) fn new(fake: Arc<Fake>, seed: u64, weather: Weather) -> Self {
-        Self { fake, dice: Mutex::new(Dice::new(seed)), weather, frozen: Mutex::default() }
+        Self {
+            fake,
+            dice: Mutex::new(Dice::new(seed)),
+            weather,
+            frozen: Mutex::default(),
+            forbidden: AtomicBool::new(false),
+        }
     }
 
     /// From now on these are seen as they were.
@@ -56,11 +67,19 @@ impl Door {
         *self.frozen.lock().unwrap() = memories;
     }
 
+    /// From now on configurations are neither read nor written.
+    pub(crate) fn forbid_configurations(&self) {
+        self.forbidden.store(true, Ordering::Relaxed);
+    }
+
     fn dice(&self) -> MutexGuard<'_, Dice> {
         self.dice.lock().unwrap()
     }
 
     fn read(&self, subject: Subject) -> Result<(), StoreError> {
+        if self.forbidden.load(Ordering::Relaxed) && matches!(subject, Subject::Configuration(_)) {
+            return Err(StoreError { verb: "get", subject, fault: Fault::Forbidden { said: "403".to_owned() } });
+        }
         if self.dice().percent(self.weather.failures) {
             return Err(StoreError { verb: "get", subject, fault: Fault::Unavailable { said: "500".to_owned() } });
         }

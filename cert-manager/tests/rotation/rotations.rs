@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_cert_manager::Settings;
+use berth_cert_manager::{Settings, plan::Action};
 
 use crate::{
     dice::Dice,
@@ -59,6 +59,27 @@ async fn twenty_authorities_and_not_one_call_fails_with_a_controller_that_sees_t
         simulation.run(Duration::from_secs(100 + dice.roll() % 600), Duration::from_millis(600)).await;
     }
     assert!(simulation.calls >= 20_000, "{}", simulation.calls);
+}
+
+/// A role that an upgrade forgot, for instance.
+#[tokio::test]
+async fn a_missing_right_to_configurations_does_not_let_the_leaf_expire() {
+    let mut simulation = Simulation::new(Settings::berth("berth-system"), 7, 1, Weather::default());
+    simulation.settle().await;
+    for _ in 0..200 {
+        simulation.now += Duration::from_secs(24 * 60 * 60);
+        let manager = &simulation.controllers[0].manager;
+        manager.store().forbid_configurations();
+        loop {
+            let look = manager.look(simulation.now).await.unwrap();
+            assert_eq!(look.unread.len(), 2);
+            if matches!(look.action, Action::Wait { .. }) {
+                break;
+            }
+            manager.act(&look).await.unwrap();
+        }
+        assert!(simulation.is_served().await);
+    }
 }
 
 #[tokio::test]

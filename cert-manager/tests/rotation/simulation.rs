@@ -33,8 +33,6 @@ pub(crate) struct Simulation {
     revision: u64,
     /// Calls that were made.
     pub(crate) calls: usize,
-    /// Calls that found nobody ready, or no bundle yet.
-    pub(crate) idle: usize,
     /// Until then a call may fail, because there was nothing left that could have been served.
     pub(crate) lost_until: SystemTime,
     /// Every CA that ever signed.
@@ -90,7 +88,6 @@ impl Simulation {
             history: Vec::new(),
             revision: 0,
             calls: 0,
-            idle: 0,
             lost_until: SystemTime::UNIX_EPOCH,
             authorities: BTreeSet::new(),
             leaves: 0,
@@ -162,6 +159,9 @@ impl Simulation {
         } else {
             // What changes while it reads is news when it has read.
             match one.manager.look(now).await {
+                Ok(Look { action: Action::Wait { .. }, unread, .. }) if !unread.is_empty() => {
+                    (one.seen, one.rest) = (None, rest);
+                }
                 Ok(Look { action: Action::Wait { until }, .. }) => (one.seen, one.wake) = (Some(revision), until),
                 Ok(look) => one.look = Some(look),
                 Err(_) => (one.seen, one.rest) = (None, rest),
@@ -248,12 +248,10 @@ impl Simulation {
         });
         let served = self.replicas[replica].served.as_ref().filter(|served| served.validity().covers(now));
         let (Some(trusted), Some(served)) = (trusted, served) else {
-            self.idle += 1;
-            return;
+            return; // nobody is ready, or there is no bundle yet
         };
         let verified = served.chain().verify(trusted, &name, now);
         if verified.is_err() && now < self.lost_until {
-            self.idle += 1;
             return;
         }
         assert!(
