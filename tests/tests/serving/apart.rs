@@ -19,7 +19,7 @@ async fn started_without_the_api_it_lives_and_is_ready_soon_after_its_return() {
     let starts = (1..=bar(4, 20)).map(|seed| start_before_the_api(Dice::new(seed).seconds(0, bar(6, 60))));
     let longest = join_all(starts).await.into_iter().max().unwrap();
     println!("ready {longest:?} after the API's return at the latest");
-    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    assert!(longest < bar(BUSY, Duration::from_secs(2)), "{longest:?}");
 }
 
 /// Starts a webhook, and the API after `pause`: how long after that it is ready.
@@ -85,6 +85,8 @@ async fn without_the_api_and_its_registry_it_serves_on_and_is_never_taken_for_de
     println!("{calls} calls without the API, none failed; its news served {:?} after its return", back.elapsed());
 }
 
+/// What two seconds are where other tests run, too.
+const BUSY: Duration = Duration::from_secs(10);
 /// A registry whose name has no address.
 const LOST: &str = "registries: [{host: lost.example, endpoint: \"https://registry.invalid\"}]\n";
 /// An image there.

@@ -21,7 +21,7 @@ async fn a_request_on_an_idle_connection_is_answered() {
         let (replica, trust) = (replica.clone(), trust.clone());
         trials.spawn(async move {
             let mut dice = Dice::new(seed);
-            sleep(Duration::from_millis(seed)).await; // not all at once
+            sleep(Duration::from_millis(20 * seed)).await; // not all at once
             let mut connection = Connection::dial(replica.reviews, &trust).await.unwrap();
             for _ in 0..bar(1, 5) {
                 let idle = bar(dice.seconds(1, 32), dice.seconds(1, 100));
