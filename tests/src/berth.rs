@@ -3,6 +3,7 @@
 mod alone;
 pub mod image;
 mod load;
+pub mod managed;
 mod manifests;
 
 use std::{

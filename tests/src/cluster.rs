@@ -24,8 +24,10 @@ use kube::{
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-pub(crate) use self::control_plane::free_port;
-pub use self::{control_plane::Options, node::Node};
+pub use self::{
+    control_plane::{Options, free_port},
+    node::Node,
+};
 use crate::{
     lock::locked,
     pki::Authority,

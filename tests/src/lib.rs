@@ -13,6 +13,7 @@ pub mod manifests;
 pub mod berth;
 pub mod dns;
 pub mod faults;
+pub mod go_between;
 pub mod oracle;
 pub mod provider;
 pub mod recorder;

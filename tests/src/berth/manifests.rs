@@ -77,6 +77,36 @@ fn redirect(configuration: &mut Value, server: &Server, only: Option<&str>) -> a
     Ok(())
 }
 
+impl Manifests {
+    /// Applies all webhook configurations as they are shipped, but for two things: the Service leads to `port` of this
+    /// machine, and a call that fails is an error, so that none goes by unseen.
+    ///
+    /// A Service by a name in the DNS is followed only by an API server that does not look for endpoints
+    /// (`--enable-aggregator-routing=false`).
+    pub(super) async fn register_service(&self, cluster: &Cluster, port: u16) -> anyhow::Result<()> {
+        let shipped = self.objects.iter().filter(|object| REGISTRATIONS.contains(&kind(object)));
+        let mut objects: Vec<_> = shipped.cloned().collect();
+        ensure!(!objects.is_empty(), "manifests/base has no webhook configuration");
+        let mut service = None;
+        for webhook in objects.iter_mut().filter_map(|object| object.get_mut("webhooks")?.as_array_mut()).flatten() {
+            json_patch::merge(
+                webhook,
+                &json!({ "clientConfig": { "service": { "port": port } }, "failurePolicy": "Fail" }),
+            );
+            service = webhook.pointer("/clientConfig/service").cloned();
+        }
+        let service = service.context("no webhook has a Service")?;
+        objects.push(json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": { "name": service.get("name"), "namespace": service.get("namespace") },
+            "spec": { "type": "ExternalName", "externalName": "localhost" },
+        }));
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        cluster.apply(&list.to_string()).await.map(drop)
+    }
+}
+
 async fn output(cluster: &Cluster, arguments: &[&str], input: &str) -> anyhow::Result<String> {
     let output = cluster.kubectl(arguments, input).await?;
     ensure!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
