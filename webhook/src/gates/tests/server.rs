@@ -88,9 +88,8 @@ impl State {
     }
 }
 
-/// Whether a watch shows the object: the one for Pods is by label.
 /// What an API server says about once a minute where it has nothing else to say.
-fn bookmarks(collection: &str, version: Value) -> impl futures::Stream<Item = Value> + use<> {
+fn bookmarks(collection: &str, version: &Value) -> impl futures::Stream<Item = Value> + use<> {
     let kind = if collection == "nodes" { "Node" } else { "Pod" };
     let object = json!({ "kind": kind, "apiVersion": "v1", "metadata": version });
     let bookmark = json!({ "type": "BOOKMARK", "object": object });
@@ -100,6 +99,7 @@ fn bookmarks(collection: &str, version: Value) -> impl futures::Stream<Item = Va
     })
 }
 
+/// Whether a watch shows the object: the one for Pods is by label.
 fn is_watched(collection: &str, object: &Value) -> bool {
     collection == "nodes" || object["metadata"]["labels"].get(GATED_LABEL).is_some()
 }
@@ -124,7 +124,7 @@ impl Server {
             let (sender, events) = mpsc::unbounded();
             state.watches.push((collection, sender));
             let version = json!({ "resourceVersion": state.version.to_string() });
-            let lines = stream::select(events, bookmarks(collection, version))
+            let lines = stream::select(events, bookmarks(collection, &version))
                 .map(|event| Ok(Frame::data(Bytes::from(format!("{event}\n")))));
             return Ok(Response::new(StreamBody::new(lines).boxed_unsync()));
         }
