@@ -5,6 +5,8 @@
 //! (its `header_read_timeout` counts the idle wait, too): [`Paced`] sees the bytes, and the service tells it when
 //! a header and a body were complete and when its answer was ready.
 
+mod alarm;
+
 use std::{
     io,
     pin::Pin,
@@ -19,9 +21,10 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
-    time::{self, Instant, Sleep},
+    time::Instant,
 };
 
+use self::alarm::Alarm;
 use super::frames::Frames;
 
 /// What one connection is waiting for.
@@ -276,20 +279,6 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.inner).poll_shutdown(context);
         this.watch_write(context, shut)
-    }
-}
-
-/// A timer that is made when it is first needed, and moved afterwards.
-#[derive(Debug, Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
-
-impl Alarm {
-    fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(time::sleep_until(at)));
-        if sleep.deadline() != at {
-            sleep.as_mut().reset(at);
-        }
-        sleep.as_mut().poll(context)
     }
 }
 
