@@ -91,7 +91,7 @@ async fn comes_back(server: &Server, app: &App<Fake>) {
         assert!(!pod["spec"]["affinity"].to_string().contains("required"), "a refusal is no news: {pod}");
         assert_eq!(response["allowed"], true);
     }
-    server.reply(page(&[stored("a", &[])], "more"));
+    server.reply(page(&[stored("a", &[APP])], "more"));
     until(|| server.asked().last().is_some_and(|line| line.contains("continue=more"))).await;
     let (_, pod) = review(app).await;
     assert!(!pod["spec"].to_string().contains("required"), "by half a list nothing is decided: {pod}");
