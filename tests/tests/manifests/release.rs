@@ -52,7 +52,7 @@ async fn a_release_comes_changes_and_goes_without_blocking_anything() {
     let (removed, ran) = tokio::join!(run(&helm, &cluster, &uninstall), hook(&cluster, "job-name=berth-uninstall"));
     assert!(removed.unwrap().contains("uninstalled"), "Helm says so");
     let (state, said) = ran.unwrap();
-    assert_eq!(state, Some("it was there"), "the configuration is deleted by the Job and not before it");
+    assert_eq!(state, [true, false], "the Job deletes the configuration, and nobody before it");
     assert!(said.contains("shop/early: opened"), "{said}");
     let early = serde_json::to_value(pods.get("early").await.unwrap()).unwrap();
     assert_eq!(early["spec"]["schedulingGates"], Value::Null);
@@ -68,15 +68,16 @@ async fn run(helm: &Helm, cluster: &Cluster, arguments: &[&str]) -> anyhow::Resu
 }
 
 /// Does what the kubelet and the controller of Jobs need: runs the one container of the Pod with this label, and says how
-/// that ended. Whether the configuration was there before it ran, and what it wrote.
-async fn hook(cluster: &Cluster, label: &str) -> anyhow::Result<(Option<&'static str>, String)> {
+/// that ended. Whether the configuration was there before and after it ran, and what it wrote.
+async fn hook(cluster: &Cluster, label: &str) -> anyhow::Result<([bool; 2], String)> {
     let pods = cluster.pods(SYSTEM).await?;
     let pod = until("the hook has its Pod", LIMIT, async || {
         pods.list(&ListParams::default().labels(label)).await?.items.pop().context("there is none")
     })
     .await?;
     let (name, spec) = (pod.metadata.name.context("a Pod has a name")?, pod.spec.context("a Pod has a spec")?);
-    let state = configurations(cluster).await?.get_opt("zz-berth.dev").await?.map(|_| "it was there");
+    let is_there = async || anyhow::Ok(configurations(cluster).await?.get_opt("zz-berth.dev").await?.is_some());
+    let before = is_there().await?;
     let account = spec.service_account_name.context("a hook has an account")?;
     let user = format!("system:serviceaccount:{SYSTEM}:{account}");
     let folder = Folder::for_data("hook")?;
@@ -86,10 +87,11 @@ async fn hook(cluster: &Cluster, label: &str) -> anyhow::Result<(Option<&'static
     command.env("KUBECONFIG", folder.write("kubeconfig", kubeconfig)?);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let after = is_there().await?;
     let phase = if output.status.success() { "Succeeded" } else { "Failed" };
     let status = Patch::Merge(json!({ "status": { "phase": phase } }));
     pods.patch_status(&name, &PatchParams::default(), &status).await?;
-    Ok((state, said))
+    Ok(([before, after], said))
 }
 
 /// Writes `caBundle` as the controller does; what is there then.
