@@ -2,7 +2,8 @@
 //!
 //! What is in it is served only if a caller would accept it: it verifies for the Service against the bundle beside it.
 //! Whatever comes after that, the last good one is served on: a Secret that is deleted or garbled, or an API server
-//! that is gone, costs no call.
+//! that is gone, costs no call. Nor does one that a stranger has put in its place: a leaf of a CA that nobody announced
+//! is taken only when it has stayed for a while.
 
 use std::{
     borrow::Cow,
@@ -13,13 +14,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use berth_cert_manager::{Served, Settings};
+use berth_cert_manager::{Served, Settings, served::PATIENCE};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api, Client,
     runtime::watcher::{Config, Event},
 };
-use tokio::time;
+use tokio::time::{self, Instant};
 use tracing::{info, warn};
 
 use super::{Tls, reason};
@@ -46,6 +47,18 @@ struct Seen {
     told: String,
     /// A list has begun, and the Secret was not in it so far.
     unlisted: bool,
+    /// What is served.
+    served: Option<Served>,
+    /// Since when the content is of a CA that nobody announced.
+    doubted: Option<Instant>,
+}
+
+impl Seen {
+    fn now(&mut self, content: Option<BTreeMap<String, ByteString>>) {
+        if self.content != content {
+            (self.content, self.doubted) = (content, None);
+        }
+    }
 }
 
 impl Stored {
@@ -82,17 +95,17 @@ impl Stored {
             }
             Event::InitApply(secret) | Event::Apply(secret) => {
                 seen.unlisted = false;
-                seen.content = Some(secret.data.unwrap_or_default());
+                seen.now(Some(secret.data.unwrap_or_default()));
             }
             Event::InitDone if !seen.unlisted => return,
-            Event::InitDone | Event::Delete(_) => seen.content = None,
+            Event::InitDone | Event::Delete(_) => seen.now(None),
         }
         self.look(seen, now);
     }
 
     /// Serves what was seen, or says why not.
     fn look(&self, seen: &mut Seen, now: SystemTime) {
-        match seen.content.as_ref().ok_or(Trouble::Missing).and_then(|content| self.serve(content, now)) {
+        match self.serve(seen, now) {
             Ok(()) => seen.told.clear(),
             Err(trouble) => {
                 let told = trouble.told();
@@ -108,11 +121,17 @@ impl Stored {
         self.metrics.certificate.served(self.tls.validity());
     }
 
-    fn serve(&self, content: &BTreeMap<String, ByteString>, now: SystemTime) -> Result<(), Trouble> {
-        let served = Served::from_secret(content, &self.settings.call(), now)?;
-        if self.tls.replace(served.into(), now)? {
+    fn serve(&self, seen: &mut Seen, now: SystemTime) -> Result<(), Trouble> {
+        let (content, name) = (seen.content.as_ref().ok_or(Trouble::Missing)?, self.settings.call());
+        let served = Served::from_secret(content, &name, now)?;
+        let announced = seen.served.as_ref().is_none_or(|current| served.follows(current, &name, now));
+        if !announced && seen.doubted.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+            return Err(Trouble::Unannounced);
+        }
+        if self.tls.replace(served.clone().into(), now)? {
             info!(secret = self.settings.serving_secret, "serving with another certificate");
         }
+        seen.served = Some(served);
         Ok(())
     }
 }
@@ -122,6 +141,8 @@ impl Stored {
 enum Trouble {
     #[error("there is no such Secret")]
     Missing,
+    #[error("it is of a CA that nobody announced; it is taken where it stays for {} s", PATIENCE.as_secs())]
+    Unannounced,
     #[error(transparent)]
     Refused(#[from] berth_cert_manager::Error),
 }
@@ -133,10 +154,10 @@ impl Trouble {
         causes.fold(self.to_string(), |told, cause| format!("{told}: {cause}"))
     }
 
-    /// The metric's label; a Secret that is not there was not refused.
+    /// The metric's label; a Secret that is not there was not refused, nor one that is waited with.
     fn reason(&self) -> Option<Refused> {
         match self {
-            Self::Missing => None,
+            Self::Missing | Self::Unannounced => None,
             Self::Refused(error) => Some(reason(error)),
         }
     }
@@ -144,7 +165,7 @@ impl Trouble {
     /// What a replica waits for that has never had a certificate.
     fn awaited(&self) -> Cow<'static, str> {
         match self {
-            Self::Missing => AWAITED.into(),
+            Self::Missing | Self::Unannounced => AWAITED.into(),
             Self::Refused(_) => {
                 format!("waiting for another certificate in the Secret berth-tls: {}", self.told()).into()
             }
@@ -155,7 +176,7 @@ impl Trouble {
 /// What a replica waits for at first.
 pub const AWAITED: &str = "waiting for the Secret berth-tls from the Kubernetes API: berth controller writes it";
 /// Time between two looks at the clock.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests;

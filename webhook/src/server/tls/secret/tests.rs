@@ -26,6 +26,12 @@ impl Issued {
         Self::new(&Settings::berth("berth-system").names(), HOUR)
     }
 
+    /// The same leaf, beside a bundle that announces the CA of `next`.
+    fn announcing(&self, next: &Self) -> Value {
+        let bundle = [self.bundle.as_str(), &next.bundle].concat();
+        secret(&[("tls.crt", &self.leaf.certificate_pem), ("tls.key", &self.leaf.key_pem), ("ca.crt", &bundle)])
+    }
+
     fn secret(&self) -> Value {
         secret(&[("tls.crt", &self.leaf.certificate_pem), ("tls.key", &self.leaf.key_pem), ("ca.crt", &self.bundle)])
     }
@@ -65,6 +71,11 @@ impl World {
 
     fn end(&self) -> Option<SystemTime> {
         self.tls.validity().map(|validity| validity.not_after)
+    }
+
+    fn serves(&self, issued: &Issued) -> bool {
+        let want = super::super::Identity::from_pem(&issued.leaf.certificate_pem, &issued.leaf.key_pem).unwrap();
+        self.tls.current.0.load().as_ref().is_some_and(|now| now.key.cert == want.key.cert)
     }
 
     fn refused(&self, reason: &str) -> bool {
@@ -140,19 +151,32 @@ async fn whatever_becomes_of_the_secret_the_last_good_one_is_served_on() {
 async fn a_new_certificate_replaces_the_old_one_also_after_the_api_was_gone() {
     let (first, second, third) = (Issued::good(), Issued::good(), Issued::good());
     let expired = json!({ "status": "Failure", "reason": "Expired", "message": "too old", "code": 410 });
+    let (announced, both) = (first.announcing(&second), second.announcing(&third));
     let world = World::start([
         listed(&first.secret()),
-        watched(&[("MODIFIED", &second.secret())]),
+        watched(&[("MODIFIED", &announced), ("MODIFIED", &both)]),
         Reply::Refused,
         Reply::Watch(vec![event("ERROR", &expired)], End::Close),
         listed(&third.secret()),
     ]);
-    let serves = |issued: &Issued| {
-        let want = super::super::Identity::from_pem(&issued.leaf.certificate_pem, &issued.leaf.key_pem).unwrap();
-        world.tls.current.0.load().as_ref().is_some_and(|now| now.key.cert == want.key.cert)
-    };
-    until(|| serves(&second)).await;
-    until(|| serves(&third)).await;
+    let started = Instant::now();
+    until(|| world.serves(&second)).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "announced: {:?}", started.elapsed());
+    until(|| world.serves(&third)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_nobody_announced_is_taken_only_where_it_stays() {
+    let (good, strange, other) = (Issued::good(), Issued::good(), Issued::good());
+    let world = World::start([
+        listed(&good.secret()),
+        watched(&[("MODIFIED", &strange.secret()), ("MODIFIED", &good.secret()), ("MODIFIED", &other.secret())]),
+    ]);
+    until(|| world.serves(&good)).await;
+    time::sleep(PATIENCE - Duration::from_secs(5)).await;
+    assert!(world.serves(&good), "the manager has its time to put its own back");
+    time::sleep(2 * LOOK_EVERY).await;
+    assert!(world.serves(&other), "whoever brings certificates may not announce them");
 }
 
 #[tokio::test(start_paused = true)]
