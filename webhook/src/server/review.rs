@@ -103,7 +103,7 @@ enum Errand {
     Warn(Mode),
 }
 
-/// `POST` to the path of each [`Errand`].
+/// `POST` to the paths of reviews, and of warnings about workloads.
 pub fn routes<A: Answer>(answer: A, limits: &Limits, metrics: Arc<Metrics>) -> Router {
     let turns = Semaphore::new(limits.reviews_in_flight.min(Semaphore::MAX_PERMITS));
     let warnings = Semaphore::new(workloads::at_once(limits));
