@@ -40,7 +40,7 @@ use crate::{
     namespaces::Namespaces,
     nodes::{Heartbeat, Index, Nodes},
     pull_secrets::PullSecrets,
-    registry::{Asker, Keychain, Resolve},
+    registry::{Asker, Keychain, Resolve, Word},
     telemetry::{Metrics, outcome},
 };
 
@@ -169,11 +169,18 @@ impl<'a> Plan<'a> {
         let Ok(image) = &slot.reference else {
             return Self { slot, detour: Detour::default(), facts: None, verb: Verb::Leave, compared: None };
         };
-        let detour = Detour::of(image, config);
+        let mut detour = Detour::of(image, config);
         let facts = Facts::of(&slot, image, &detour, config, index, now, steps);
-        let verb = verb(&facts, None, &config.place);
+        let mut first = verb(&facts, None, &config.place);
+        if !steps.mirror {
+            // A rule that keeps the source from being asked does so also where its mirror is not.
+            if first == Verb::Ask && !detour.asks_source() {
+                first = verb(&facts, Some(Word::Silent), &config.place);
+            }
+            detour = Detour::default();
+        }
         let compared = if facts.repin == Repin::Off { None } else { image.by_tag() };
-        Self { slot, detour, facts: Some(facts), verb, compared }
+        Self { slot, detour, facts: Some(facts), verb: first, compared }
     }
 
     fn image(&self) -> Option<&Reference> {

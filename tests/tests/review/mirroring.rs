@@ -51,6 +51,32 @@ async fn a_stranger_who_owns_the_name_at_the_source_never_wins() {
     assert!(asked.iter().all(|asked| asked.starts_with("localhost:30500/")), "{asked:?}");
 }
 
+/// A registry in the cluster cannot be asked about its own Pod, also not where a node lists an import of that name.
+#[tokio::test]
+async fn who_skips_mirrors_has_nothing_to_do_with_them() {
+    let app = app("mirror: {rules: [\
+        {source: docker.io, mirror: 'localhost:30500', resolve: mirror, fallback: deny}, \
+        {source: quay.io, mirror: harbor.local/quay, fallback: deny}]}");
+    let skipping = |image: &str, policy: &str, skip: &str| {
+        let mut object = pod_of(image, policy);
+        object["metadata"]["annotations"] = json!({ "berth.dev/skip": skip });
+        object
+    };
+    for name in ["petstore:dev", "nginx:1", "absent:1"] {
+        let (after, _) = create(&app, &skipping(name, "IfNotPresent", "pin,mirror")).await;
+        assert_eq!(image(&after), name);
+    }
+    let (after, _) = create(&app, &skipping("petstore:latest", "Always", "mirror")).await;
+    assert_eq!(image(&after), "petstore:latest");
+    assert_eq!(app.registry.questions(), 0, "the rule keeps the source from being asked: {:?}", app.registry.asked());
+
+    let digest = app.registry.push("quay.io/team/app:latest");
+    app.registry.put("harbor.local/quay/team/app:latest", &digest);
+    let (after, _) = create(&app, &skipping("quay.io/team/app:latest", "Always", "mirror")).await;
+    assert_eq!(image(&after), format!("quay.io/team/app:latest@{digest}"));
+    assert_eq!(app.registry.asked(), ["quay.io/team/app:latest"]);
+}
+
 #[tokio::test]
 async fn the_hosts_of_rules_are_compared_exactly() {
     let app = app("mirror: {rules: [{source: mirror.internal, mirror: harbor.local/internal}]}");

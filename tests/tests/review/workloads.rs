@@ -103,8 +103,8 @@ async fn a_registry_that_is_down_is_the_pods_outcome_in_words() {
     let denying = app("pin: {onFailure: deny}");
     denying.registry.down(Some(down));
     let want = [
-        "berth: web: its Pods are refused: a: image nginx could not be pinned: docker.io:",
-        "berth: web: … connection refused (pin.onFailure is deny)",
+        "berth: web: its Pods are refused: a: image nginx could not be pinned: docker.io: connection refused (pin.onFailure is",
+        "berth: web: … deny; a Pod of that registry itself needs the annotation berth.dev/skip: pin)",
     ];
     check(&said(&denying, Mode::Enforce, &review).await, &want);
 }

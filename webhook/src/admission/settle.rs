@@ -181,11 +181,13 @@ impl Case<'_> {
                 pin: Some(outcome::Pin::Unresolved),
                 ..Change::noted(Note::attention(format!("not pinned: {why}")))
             },
-            OnFailure::Deny => Change {
-                pin: Some(outcome::Pin::Denied),
-                denied: Some(format!("image {} could not be pinned: {why} (pin.onFailure is deny)", self.image)),
-                ..Change::default()
-            },
+            OnFailure::Deny => {
+                let silent = failure.is_some_and(|failure| failure.word() == Word::Silent);
+                let way_out = if silent { format!("; {OWN_POD} pin") } else { String::new() };
+                let denied =
+                    format!("image {} could not be pinned: {why} (pin.onFailure is deny{way_out})", self.image);
+                Change { pin: Some(outcome::Pin::Denied), denied: Some(denied), ..Change::default() }
+            }
         }
     }
 
@@ -215,5 +217,7 @@ impl Change {
     }
 }
 
+/// A registry cannot be asked about the Pod that brings it back.
+const OWN_POD: &str = "a Pod of that registry itself needs the annotation berth.dev/skip:";
 /// Characters of a digest that people compare: `sha256:` and twelve digits.
 const SHORT_DIGEST: usize = 19;

@@ -1,6 +1,6 @@
 //! What an image becomes that mirrors were asked for.
 
-use super::{Case, Change, aged::Aged};
+use super::{Case, Change, OWN_POD, aged::Aged};
 use crate::{
     admission::{
         mirror::{Found, Mirrored},
@@ -77,7 +77,7 @@ impl Case<'_> {
         let missing = failures.iter().any(|error| matches!(error, Error::NotFound { .. }));
         let remedy = match self.plan.detour.first() {
             Some(name) if missing => format!("push it to {name}, or let its mirror rule fall back to the source"),
-            _ => "its mirror rule does not fall back to the source".to_owned(),
+            _ => format!("its mirror rule does not fall back to the source; {OWN_POD} pin,mirror"),
         };
         let denied = format!("no mirror has image {}: {why}; {remedy} (fallback is deny)", self.image);
         Change { denied: Some(denied), mirror: Some(outcome::Mirror::Denied), ..Change::default() }
