@@ -128,8 +128,8 @@ impl Cluster {
     /// Runs kubectl as an administrator, with `input` on its standard input. The caller looks at the exit status.
     pub async fn kubectl(&self, arguments: &[&str], input: &str) -> anyhow::Result<Output> {
         let mut command = Command::new(&self.kubectl);
-        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
         command.arg("--cache-dir").arg(self.folder.path().join("kubectl"));
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let input = input.to_owned();
         let run = move || {
