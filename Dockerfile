@@ -1,6 +1,6 @@
 # `docker build .` makes the whole image.
-# Where image registries cannot be reached, .ci/image builds the binary itself and puts its folder in place of the
-# first stage (`--build-context build=DIR`).
+# Where image registries cannot be reached, the tests build the binary themselves and put its folder in place of the
+# first stage (`--build-context build=DIR`, tests/src/berth/image.rs).
 
 FROM docker.io/library/rust:1.95-alpine AS build
 RUN apk add --no-cache build-base ca-certificates

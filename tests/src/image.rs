@@ -29,6 +29,19 @@ impl Image {
         Ok(Self::new(vec![program().await?, Arc::new(own)], &["/app"]))
     }
 
+    /// The distribution project's registry, at port 5000; it keeps what it holds in `/tmp`.
+    pub async fn registry() -> anyhow::Result<Self> {
+        let program = fs::read(Program::Registry.path().await?)?;
+        let configuration = json!({
+            "version": 0.1,
+            "storage": { "filesystem": { "rootdirectory": "/tmp" } },
+            "http": { "addr": ":5000" },
+        });
+        let configuration = configuration.to_string();
+        let files = [("registry", program.as_slice(), 0o755), ("config", configuration.as_bytes(), 0o644)];
+        Ok(Self::new(vec![Arc::new(tar(&files))], &["/registry", "serve", "/config"]))
+    }
+
     /// The image of the first process of every Pod.
     pub(crate) async fn pause() -> anyhow::Result<Self> {
         Ok(Self::new(vec![program().await?], &["/app", "pause"]))

@@ -1,0 +1,28 @@
+//! The API server ends and comes back while Pods are created. Only what it takes counts as a call of its own.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{
+    bed::{Bed, full},
+    table::Row,
+};
+
+/// Without a word, and in order.
+pub(crate) async fn restarts(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let ways = [("API server killed and started", Duration::ZERO), ("API server restarted", GRACE)];
+    for (name, grace) in ways.into_iter().take(if full() { 2 } else { 1 }) {
+        let row = bed.load.during(name, async {
+            bed.cluster().restart_api_server(grace).await?;
+            sleep(AFTERWARDS).await;
+            Ok(())
+        });
+        rows.push(row.await?);
+    }
+    Ok(rows)
+}
+
+const GRACE: Duration = Duration::from_secs(15);
+const AFTERWARDS: Duration = Duration::from_secs(5);

@@ -1,0 +1,117 @@
+//! Certificates of seconds: CAs and leaves follow each other while Pods are created, also where controllers die.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use kube::{ResourceExt as _, api::DeleteParams};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    bed::{Bed, SYSTEM, full},
+    certificates::{AUTHORITY, Serving, secrets},
+    install::kubectl,
+    table::Row,
+};
+
+/// What has been served and trusted so far.
+#[derive(Default)]
+struct Seen {
+    leaves: BTreeSet<String>,
+    authorities: BTreeSet<String>,
+    /// Authorities at the first look: one signs, others are coming or retired.
+    known: usize,
+}
+
+impl Seen {
+    async fn look(&mut self, bed: &Bed) -> anyhow::Result<()> {
+        let serving = Serving::read(bed.cluster()).await?;
+        self.authorities.extend(serving.authorities());
+        if self.leaves.is_empty() {
+            self.known = self.authorities.len();
+        }
+        self.leaves.insert(serving.leaf.certificate_pem);
+        Ok(())
+    }
+
+    /// After the first ones.
+    fn rotations(&self) -> (usize, usize) {
+        (self.authorities.len() - self.known, self.leaves.len().saturating_sub(1))
+    }
+}
+
+/// Gives certificates a life of seconds: an upgrade of its own. The CA that lives for a year is lost on the way.
+pub(crate) async fn shorten(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let row = bed.load.during("certificates with lives of seconds: a configuration rolls out", async {
+        bed.change(|settings| settings.configuration["certificates"] = short()).await?;
+        bed.rolled_out("berth-controller").await?;
+        bed.rolled_out("berth-webhook").await?;
+        secrets(bed.cluster()).await?.delete(AUTHORITY, &DeleteParams::default()).await.map(drop)?;
+        Ok(())
+    });
+    Ok(vec![row.await?])
+}
+
+/// The hold is longer than the latest API server takes to learn of a bundle; and when a leaf is renewed, it counts for
+/// ten seconds more, as a controller that was killed takes a while to start.
+fn short() -> Value {
+    json!({ "caLifetime": "45s", "leafLifetime": "30s", "hold": "6s" })
+}
+
+/// CA and leaf are replaced again and again.
+pub(crate) async fn rotations(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let wanted = if full() { (20, 100) } else { (1, 3) };
+    let mut seen = Seen::default();
+    let row = bed.load.during("CA and leaf rotations", async {
+        let began = Instant::now();
+        while seen.rotations().0 < wanted.0 || seen.rotations().1 < wanted.1 {
+            ensure!(began.elapsed() < limit(wanted.0), "only {:?} rotations of CA and leaf", seen.rotations());
+            seen.look(bed).await?;
+            sleep(LOOK_EVERY).await;
+        }
+        sleep(AFTERWARDS).await;
+        Ok(())
+    });
+    let row = row.await?;
+    let (authorities, leaves) = seen.rotations();
+    Ok(vec![row.remark(format!("{authorities} CA rotations, {leaves} leaf rotations"))])
+}
+
+/// The same while controllers are killed, one or both, at any moment.
+pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let wanted = if full() { 6 } else { 1 };
+    let (mut seen, mut killed) = (Seen::default(), 0);
+    let row = bed.load.during("controllers killed during rotations", async {
+        let began = Instant::now();
+        while seen.rotations().0 < wanted {
+            ensure!(began.elapsed() < limit(wanted), "only {:?} rotations of CA and leaf", seen.rotations());
+            seen.look(bed).await?;
+            let pods = bed.pods("berth-controller").await?;
+            for pod in pods.iter().take(killed % 2 + 1) {
+                let kill = ["delete", "pod", &pod.name_any(), "-n", SYSTEM, "--grace-period=0", "--force"];
+                // It may be gone by itself.
+                let _ = kubectl(bed.cluster(), &kill).await;
+                killed += 1;
+            }
+            // No multiple of anything, so that each step of a rotation is met.
+            sleep(KILL_EVERY).await;
+        }
+        Ok(())
+    });
+    let row = row.await?;
+    bed.complete("berth-controller").await?;
+    let (authorities, leaves) = seen.rotations();
+    Ok(vec![row.remark(format!("{killed} controllers killed, {authorities} CA rotations, {leaves} leaf rotations"))])
+}
+
+/// For so many rotations of the CA; a machine may be slow.
+fn limit(rotations: usize) -> Duration {
+    Duration::from_secs(60) * u32::try_from(rotations + 2).unwrap()
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const KILL_EVERY: Duration = Duration::from_millis(7300);
+const AFTERWARDS: Duration = Duration::from_secs(5);
