@@ -8,7 +8,7 @@ use berth_tests::{
     go_between::GoBetween,
 };
 use kube::api::DeleteParams;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{CONTROLLER, rotations, stage::Stage, timed, times, traffic::Traffic, turn};
 
@@ -38,8 +38,8 @@ async fn a_controller_waits_for_the_api_and_is_ready_soon_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_fails_where_the_api_server_is_away_for_all_but_pods() {
-    let mut stage = Stage::start(rotations::TIMES).await.unwrap();
+async fn no_call_fails_where_the_api_server_is_away_for_a_while() {
+    let mut stage = Stage::start(&rotations::lifetimes()).await.unwrap();
     let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &rotations::LAGS).await.unwrap();
     for _ in 0..times(2) {
         stage.between.close();
@@ -47,7 +47,15 @@ async fn no_call_fails_where_the_api_server_is_away_for_all_but_pods() {
         stage.between.open().unwrap();
         sleep(Duration::from_millis(4500)).await;
     }
-    traffic.end("away").await.none_failed();
+    let began = Instant::now();
+    stage.cluster.restart_api_server(Duration::from_secs(5)).await.unwrap();
+    stage.called().await.unwrap();
+    let without = [(began - Duration::from_secs(1), Instant::now() + Duration::from_secs(1))];
+    println!("away: the API server was restarted, and called the webhook {} ms later", began.elapsed().as_millis());
+    sleep(Duration::from_secs(3)).await;
+    let outcome = traffic.end("away").await;
+    outcome.failed_only(&without);
+    outcome.of("connections").none_failed(); // they do not go by the API server
     stage.secrets().await.unwrap().delete("berth-tls", &DeleteParams::default()).await.unwrap();
     let took = stage.mended("a certificate", Duration::from_secs(60)).await;
     println!("away: a deleted certificate was back after {} ms", took.as_millis());

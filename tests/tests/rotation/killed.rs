@@ -12,7 +12,7 @@ use super::{rotations, stage::Stage, times, traffic::Traffic};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_fails_whenever_the_controller_is_killed() {
-    let mut stage = Stage::start(rotations::TIMES).await.unwrap();
+    let mut stage = Stage::start(&rotations::lifetimes()).await.unwrap();
     let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &rotations::LAGS).await.unwrap();
     if times(1) == 1 {
         kill_all_through(&mut stage, &[Moment::After, Moment::Before]).await;

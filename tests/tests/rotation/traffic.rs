@@ -95,6 +95,12 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Of those alone whose name starts with `what`.
+    pub(crate) fn of(mut self, what: &str) -> Self {
+        self.tallies.retain(|name, _| name.starts_with(what));
+        self
+    }
+
     /// Fails where a call did, or where there were none.
     #[track_caller]
     pub(crate) fn none_failed(&self) {
