@@ -76,7 +76,7 @@ impl Served {
 }
 
 /// How long a replica that serves with a good leaf does not take one of a CA that it has never heard of.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// The entry with the leaf.
 pub(crate) const CERTIFICATE: &str = "tls.crt";
 /// The entry with the leaf's key.

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, time::SystemTime};
 
 use super::Inheritance;
-use crate::{Bundle, settings::Settings, state::State};
+use crate::{Bundle, served::PATIENCE, settings::Settings, state::State};
 
 /// The CAs that are still needed: those that a leaf in use may have been signed by stay trusted, so that it can be served
 /// until the new CA is known everywhere.
@@ -14,8 +14,8 @@ pub(super) fn inheritance(now: SystemTime, state: &State, settings: &Settings) -
     let beside = vouching(now, state, settings);
     let retired = old.with(&beside).with(&newest(now, state)).unexpired(now);
     let until = [
-        // Replicas take a new leaf from the Secret as soon as it is there.
-        now.checked_add(settings.hold),
+        // Replicas take a leaf of a CA that they have never heard of after a while.
+        now.checked_add(settings.hold.max(PATIENCE.saturating_mul(3))),
         state.authorities.as_ref().and_then(|stored| stored.content.retired_until),
         state.serving.as_ref().and_then(|stored| {
             let chain = stored.content.chain.as_ref().ok()?;

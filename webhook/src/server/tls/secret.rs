@@ -176,7 +176,7 @@ impl Trouble {
 /// What a replica waits for at first.
 pub const AWAITED: &str = "waiting for the Secret berth-tls from the Kubernetes API: berth controller writes it";
 /// Time between two looks at the clock.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;
