@@ -53,20 +53,30 @@ pub(crate) async fn drain(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     let pods = bed.pods(WEBHOOK).await?;
     let (node, _) = place(pods.first().context("there is no replica")?)?;
     let row = bed.load.during("node drain", async {
-        // Evicted is evicted, also where nobody waits until the last connection has ended.
-        let wait = if full() { "--timeout=150s" } else { "--timeout=5s" };
-        let drain = ["drain", &node, "--ignore-daemonsets", "--force", "--delete-emptydir-data", wait];
-        if let Err(error) = kubectl(bed.cluster(), &drain).await {
-            ensure!(!full() && format!("{error:#}").contains("timeout"), error);
-        }
-        bed.complete(WEBHOOK).await?;
-        for pod in bed.pods(WEBHOOK).await? {
-            ensure!(place(&pod)?.0 != node, "{} is still there", pod.name_any());
-        }
-        ended(bed).await?;
-        kubectl(bed.cluster(), &["uncordon", &node]).await.map(drop)
+        let emptied = empty(bed, &node).await;
+        // Whatever came of it: the next experiment wants all nodes.
+        kubectl(bed.cluster(), &["uncordon", &node]).await?;
+        emptied
     });
     Ok(vec![row.await?])
+}
+
+/// Until the node has no replica but those that were told to stop, and as many are ready elsewhere.
+async fn empty(bed: &Bed, node: &str) -> anyhow::Result<()> {
+    // Evicted is evicted, also where nobody waits until the last connection has ended.
+    let wait = if full() { "--timeout=150s" } else { "--timeout=5s" };
+    until("the node is drained", DRAIN_LIMIT, async || {
+        // One is not evicted while another is not ready: then it is asked for again.
+        let drain = ["drain", node, "--ignore-daemonsets", "--force", "--delete-emptydir-data", wait];
+        let drained = kubectl(bed.cluster(), &drain).await;
+        for pod in bed.pods(WEBHOOK).await? {
+            ensure!(place(&pod)?.0 != node, "{} is still there: {drained:?}", pod.name_any());
+        }
+        Ok(())
+    })
+    .await?;
+    bed.complete(WEBHOOK).await?;
+    ended(bed).await
 }
 
 /// One replica is killed.
