@@ -14,7 +14,7 @@ pub(super) fn inheritance(now: SystemTime, state: &State, settings: &Settings) -
     let beside = vouching(now, state, settings);
     let retired = old.with(&beside).with(&newest(now, state)).unexpired(now);
     let until = [
-        // Replicas take a leaf of a CA that they have never heard of after a while.
+        // The first leaf of the new CA takes seconds to come, and replicas doubt it for a while.
         now.checked_add(settings.hold.max(PATIENCE.saturating_mul(3))),
         state.authorities.as_ref().and_then(|stored| stored.content.retired_until),
         state.serving.as_ref().and_then(|stored| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use self::facts::{A, B, DAY, Facts, HOUR, STRANGER, bundle, check, leaf, note, secret, set, start};
 use super::*;
-use crate::{Authority, moment};
+use crate::{Authority, moment, served::PATIENCE};
 
 #[test]
 fn nothing_is_done_until_two_thirds_of_a_life_are_over() {
@@ -40,6 +40,17 @@ fn a_ca_is_made_where_none_can_sign() {
     check(Facts::settled(), |facts| facts.now = start() + 366 * DAY, "issue CA 4 beside []");
     check(Facts::settled(), |facts| facts.now = start() - 2 * HOUR, "issue CA 4 beside [a]");
     check(Facts::rotating(), |facts| facts.ca().data.clear(), "issue CA 5 beside [a+b]");
+}
+
+/// Replicas serve on with a leaf that is in no Secret any more, as long as they doubt the one of a CA that is new to them.
+#[test]
+fn what_is_inherited_is_trusted_for_longer_than_replicas_doubt() {
+    let mut facts = Facts::settled();
+    (facts.ca, facts.tls) = (None, None);
+    facts.settings.hold = Duration::from_secs(1);
+    let now = facts.now;
+    let Action::IssueAuthority(Inheritance { until, .. }) = facts.action() else { panic!("there is no CA") };
+    assert!(until >= now + 2 * PATIENCE, "{:?}", until.duration_since(now));
 }
 
 #[test]
