@@ -124,7 +124,9 @@ impl Stored {
     fn serve(&self, seen: &mut Seen, now: SystemTime) -> Result<(), Trouble> {
         let (content, name) = (seen.content.as_ref().ok_or(Trouble::Missing)?, self.settings.call());
         let served = Served::from_secret(content, &name, now)?;
-        let announced = seen.served.as_ref().is_none_or(|current| served.follows(current, &name, now));
+        // Looked at a little ahead: the one that is served must not expire while it is preferred.
+        let soon = now.checked_add(2 * LOOK_EVERY).unwrap_or(now);
+        let announced = seen.served.as_ref().is_none_or(|current| served.follows(current, &name, soon));
         if !announced && seen.doubted.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
             return Err(Trouble::Unannounced);
         }

@@ -180,6 +180,16 @@ async fn a_certificate_that_nobody_announced_is_taken_only_where_it_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_about_to_expire_is_given_up_for_one_that_nobody_announced() {
+    let names = Settings::berth("berth-system").names();
+    let (expiring, next) = (Issued::new(&names, 3 * LOOK_EVERY / 2), Issued::good());
+    let world = World::start([listed(&expiring.secret()), watched(&[("MODIFIED", &next.secret())])]);
+    let started = Instant::now();
+    until(|| world.serves(&next)).await;
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_without_a_certificate_says_what_is_wrong_with_the_one_it_sees() {
     let world = World::start([listed(&secret(&[("tls.crt", "nonsense")]))]);
     until(|| world.obstacle().contains("waiting for another certificate in the Secret berth-tls: ")).await;
