@@ -57,12 +57,13 @@ pub enum Action {
     },
     /// Put the bundle of this generation beside the leaf, which stays.
     RefreshBundle,
-    /// Forget since when the bundle is published: it was lost somewhere.
-    RestartHold,
     /// Put the bundle into configurations.
     Publish(Vec<Publication>),
-    /// Note that every configuration has the bundle: the hold begins.
-    StartHold,
+    /// Note that every configuration has the bundle: the hold begins, or begins anew where one had lost it.
+    StartHold {
+        /// The moment from which it counts.
+        published: SystemTime,
+    },
     /// Let the CA that was coming sign, and retire the one that did.
     Promote {
         /// When the last leaf of the retired one has expired.

@@ -57,7 +57,7 @@ pub struct Published {
     pub generation: Option<u64>,
     /// The annotation by which it leaves its bundle to the injector of the CNCF project cert-manager.
     pub injector: Option<&'static str>,
-    /// When the bundles were last changed by a manager that owns no CA.
+    /// When the bundles were last changed, where somebody has to wait for that to be known.
     pub changed: Option<SystemTime>,
     /// As it was read.
     pub object: Configuration,
@@ -101,12 +101,13 @@ impl State {
         }
     }
 
-    /// The highest generation that any object says it is of; 0 where none says.
+    /// The highest generation that any object says it is of, as far as managers can have come; 0 where none says.
     pub(crate) fn highest_generation(&self) -> u64 {
         let secrets =
             [self.authorities.as_ref().map(|one| one.generation), self.serving.as_ref().map(|one| one.generation)];
         let configurations = self.configurations.iter().map(|one| one.generation);
-        secrets.into_iter().flatten().chain(configurations).flatten().max().unwrap_or_default()
+        let all = secrets.into_iter().flatten().chain(configurations).flatten();
+        all.filter(|generation| *generation <= LAST).max().unwrap_or_default()
     }
 }
 
@@ -128,7 +129,7 @@ impl Notes<'_> {
     }
 
     fn generation(self, annotations: &BTreeMap<String, String>) -> Option<u64> {
-        annotations.get(&self.key(GENERATION))?.parse().ok().filter(|generation| (1..=LAST).contains(generation))
+        annotations.get(&self.key(GENERATION))?.parse().ok().filter(|generation| (1..u64::MAX).contains(generation))
     }
 
     fn stored<T>(self, secret: &Secret, content: T) -> Stored<T> {
@@ -151,9 +152,10 @@ pub(crate) const PUBLISHED: &str = "published";
 pub(crate) const RETIRED_UNTIL: &str = "retired-until";
 /// Annotation of the serving Secret: when the last leaf that was ever in it has expired.
 pub(crate) const VALID_UNTIL: &str = "valid-until";
-/// Annotation of a configuration whose bundle comes from somebody else's Secret: when it was last changed.
+/// Annotation of a configuration: when its bundle was last changed, if it comes from somebody else's Secret, or got back
+/// while a switch was pending.
 pub(crate) const CHANGED: &str = "bundle-changed";
-/// A number above it was not written by a manager, and nothing could be higher.
+/// Nobody counts further: a number above it was set by hand, and nobody goes on from there.
 const LAST: u64 = 1 << 40;
 /// Source: <https://cert-manager.io/docs/concepts/ca-injector/>.
 const INJECTORS: [&str; 3] =

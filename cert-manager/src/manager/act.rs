@@ -31,8 +31,7 @@ pub(super) fn objects(action: &Action, settings: &Settings) -> Vec<Subject> {
         Action::IssueAuthority(_)
         | Action::Renumber(_)
         | Action::StartRotation { .. }
-        | Action::RestartHold
-        | Action::StartHold
+        | Action::StartHold { .. }
         | Action::Promote { .. }
         | Action::RemoveRetired { .. } => vec![Subject::Secret(settings.authority_secret.clone())],
     }
@@ -47,10 +46,9 @@ impl<S: Store, O: Observer> Act<'_, S, O> {
             Action::StartRotation { generation } => self.start_rotation(*generation).await,
             Action::IssueLeaf { signer, cause } => self.issue_leaf(*signer, *cause).await,
             Action::RefreshBundle => self.refresh_bundle().await,
-            Action::RestartHold => self.write_authorities(self.note(PUBLISHED, None)).await,
             Action::Publish(due) => self.publish(due).await,
-            Action::StartHold => {
-                self.write_authorities(self.note(PUBLISHED, Some(moment::written(self.look.now)))).await
+            Action::StartHold { published } => {
+                self.write_authorities(self.note(PUBLISHED, Some(moment::written(*published)))).await
             }
             Action::Promote { retired_until } => self.promote(*retired_until).await,
             Action::RemoveRetired { generation, kept } => {

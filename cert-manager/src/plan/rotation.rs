@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use super::{Action, Cause, Inheritance, Publication, Signer, inherit::inheritance, publish::publication};
 use crate::{
-    Authority, Bundle, Validity,
+    Authority, Bundle, Validity, moment,
     settings::Settings,
-    state::{Authorities, Serving, Slot, State, Stored},
+    state::{Authorities, CHANGED, Serving, Slot, State, Stored},
 };
 
 /// The first step that is due.
@@ -120,7 +120,7 @@ impl<'a> View<'a> {
         let patience = self.signing()?.validity().issued().checked_add(PATIENCE);
         let alone = self.ca.signing.certificate.holds(&self.bundle);
         let pause = if alone { Duration::ZERO } else { self.settings.hold.min(PAUSE) };
-        let published = self.ca.published.filter(|_| self.is_published());
+        let published = self.published().filter(|_| self.is_published());
         published.and_then(|published| published.checked_add(pause)).into_iter().chain(patience).min()
     }
 
@@ -133,16 +133,18 @@ impl<'a> View<'a> {
         (!current || !beside).then_some(Action::RefreshBundle)
     }
 
-    /// Every configuration has the bundle. Where one has lost it while a switch is pending, the hold starts anew: an API
-    /// server may still be about to learn of the loss.
+    /// Every configuration has the bundle. Where one has lost it while a switch is pending, it says when it got it back.
     fn publish(&self) -> Option<Action> {
         if self.unpublished.is_empty() {
             return None;
         }
-        if self.is_switching() && self.ca.published.is_some() {
-            return Some(Action::RestartHold);
+        let mut due = self.unpublished.clone();
+        if self.is_switching() && self.noted().is_some() {
+            for one in &mut due {
+                one.annotations.push((CHANGED, Some(moment::written(self.now))));
+            }
         }
-        Some(Action::Publish(self.unpublished.clone()))
+        Some(Action::Publish(due))
     }
 
     /// Where not every configuration is known, the others get the bundle, and nothing else goes on.
@@ -150,10 +152,11 @@ impl<'a> View<'a> {
         self.publish().unwrap_or_else(|| self.wait())
     }
 
-    /// It is noted since when. A moment that lies far ahead was noted by a clock that was wrong.
+    /// It is noted since when.
     fn start_hold(&self) -> Option<Action> {
-        let sane = |published| self.now.checked_add(self.settings.hold).is_none_or(|limit| published <= limit);
-        (!self.ca.published.is_some_and(sane)).then_some(Action::StartHold)
+        let noted = self.noted().is_some_and(|noted| self.returned().is_none_or(|returned| returned <= noted));
+        (!noted)
+            .then(|| Action::StartHold { published: self.returned().map_or(self.now, |moment| moment.max(self.now)) })
     }
 
     /// The CA whose leaf is served is the one that signs.
@@ -182,13 +185,12 @@ impl<'a> View<'a> {
     /// When time alone makes a difference.
     fn wait(&self) -> Action {
         let after = |moment: SystemTime| moment.checked_add(TICK);
-        let held = self.ca.published.and_then(|published| published.checked_add(self.settings.hold));
         let signing = self.signing().map(Authority::validity);
         let leaf = self.leaf.as_ref();
         let moments = [
             leaf.and_then(|leaf| self.renewal_due(leaf)),
             leaf.and_then(|leaf| after(leaf.validity.not_after)),
-            held.filter(|_| self.is_switching() || self.leaf.is_none()),
+            self.held_at().filter(|_| self.is_switching() || self.leaf.is_none()),
             self.first_leaf_at().filter(|_| self.leaf.is_none()),
             signing.map(|validity| validity.renewal()).filter(|_| self.ca.coming.is_none()),
             signing.and_then(|validity| after(validity.not_after)),
@@ -235,8 +237,35 @@ impl<'a> View<'a> {
 
     /// The bundle is in every configuration, and has been for the hold.
     fn is_held(&self) -> bool {
-        let since = self.ca.published.and_then(|published| published.checked_add(self.settings.hold));
-        self.is_published() && since.is_some_and(|held| held <= self.now)
+        self.is_published() && self.held_at().is_some_and(|held| held <= self.now)
+    }
+
+    /// When the hold is over.
+    fn held_at(&self) -> Option<SystemTime> {
+        self.published()?.checked_add(self.settings.hold)
+    }
+
+    /// Since when the bundle is in every configuration. Where one had lost it, API servers may still be about to learn of
+    /// the loss. That is written in the configuration itself: nobody can do it who sees it as it was long ago, again and
+    /// again.
+    fn published(&self) -> Option<SystemTime> {
+        self.noted().max(self.noted().and(self.returned()))
+    }
+
+    /// Since when, as the CA's Secret has it.
+    fn noted(&self) -> Option<SystemTime> {
+        self.ca.published.filter(|moment| self.is_sane(*moment))
+    }
+
+    /// When the last of the configurations that had lost the bundle got it back.
+    fn returned(&self) -> Option<SystemTime> {
+        let moments = self.state.configurations.iter().filter_map(|one| one.changed);
+        moments.filter(|moment| self.is_sane(*moment)).max()
+    }
+
+    /// A moment that lies far ahead was noted by a clock that was wrong.
+    fn is_sane(&self, moment: SystemTime) -> bool {
+        self.now.checked_add(self.settings.hold).is_none_or(|limit| moment <= limit)
     }
 
     /// No configuration lacks the bundle.

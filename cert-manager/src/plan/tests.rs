@@ -63,6 +63,20 @@ fn a_generation_is_above_every_other() {
     let absurd =
         |facts: &mut Facts| facts.configuration(1).annotations.extend([note("generation", "99999999999999999999")]);
     check(Facts::settled(), absurd, "publish 0x[]");
+    // Nobody goes on from a number that was not reached by counting.
+    for far in [(1 << 40) + 1, u64::MAX - 1, u64::MAX] {
+        let far = |facts: &mut Facts| facts.configuration(1).annotations.extend([note("generation", &far.to_string())]);
+        check(Facts::settled(), far, "publish 0x[]");
+    }
+    let last = |facts: &mut Facts| facts.tls().annotations.extend([note("generation", &(1_u64 << 40).to_string())]);
+    check(Facts::settled(), last, "renumber 1099511627777 beside []");
+    let beyond = |facts: &mut Facts| {
+        let far = note("generation", &((1_u64 << 40) + 1).to_string());
+        facts.ca().annotations.extend([far.clone()]);
+        facts.tls().annotations.extend([far.clone()]);
+        (0..2).for_each(|at| facts.configuration(at).annotations.extend([far.clone()]));
+    };
+    check(Facts::settled(), beyond, "wait until 1440 h");
     // An old copy of the CA's Secret was put back: the leaf that is served is of a later CA.
     let put_back = |facts: &mut Facts| facts.ca = Facts::settled().ca;
     check(Facts::rotated(), put_back, "renumber 5 beside [b]");
@@ -159,8 +173,23 @@ fn the_hold_begins_when_every_configuration_has_the_bundle() {
         facts.publish(1, &bundle(&[&A]));
     };
     check(Facts::rotating(), and_wiped, "publish 2x[a+b] again");
-    check(Facts::rotating(), |facts| facts.publish(1, &bundle(&[&A])), "restart hold");
+    check(Facts::rotating(), |facts| facts.publish(1, &bundle(&[&A])), "publish 2x[a+b] again, dated");
     check(Facts::settled(), |facts| facts.publish(1, &Bundle::default()), "publish 2x[a] again");
+    // One has lost the bundle, and got it back after nine minutes.
+    let back = |minutes: u32, noted: u32| {
+        move |facts: &mut Facts| {
+            let after = |minutes: u32| moment::written(start() + HOUR + minutes * Duration::from_secs(60));
+            facts.configuration(1).annotations.extend([note("bundle-changed", &after(9))]);
+            facts.ca().annotations.extend([note("published", &after(noted))]);
+            facts.now += minutes * Duration::from_secs(60);
+        }
+    };
+    check(Facts::rotating(), back(9, 0), "start hold from minute 9");
+    check(Facts::rotating(), back(11, 0), "start hold from minute 11");
+    check(Facts::rotating(), back(8, 0), "start hold from minute 9"); // by a clock that is late
+    check(Facts::rotating(), back(18, 9), "wait until 1 h");
+    check(Facts::rotating(), back(19, 0), "issue leaf Coming Rotation");
+    check(Facts::rotating(), back(19, 9), "issue leaf Coming Rotation");
     let future = |hours| {
         move |facts: &mut Facts| {
             let published = moment::written(facts.now + hours * HOUR);
@@ -185,7 +214,7 @@ fn a_rotation_goes_its_way() {
         after(10)(facts);
         facts.publish(0, &bundle(&[&A]));
     };
-    check(Facts::rotating(), wiped, "restart hold");
+    check(Facts::rotating(), wiped, "publish 2x[a+b] again, dated");
     let served = |facts: &mut Facts| facts.tls = Some(secret(&[note("generation", "4")], &leaf(&B, &[&A, &B])));
     check(Facts::rotating(), served, "promote, retired until 2161 h");
     let longer = |facts: &mut Facts| {
@@ -244,7 +273,7 @@ fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
         facts.ca = None;
         (0..2).for_each(|at| facts.publish(at, &Bundle::default()));
     };
-    check(Facts::settled(), source, "publish 2x[a], 2x[a]");
+    check(Facts::settled(), source, "publish 2x[a], dated, 2x[a], dated");
     let with = |change: fn(&mut Facts)| {
         move |facts: &mut Facts| {
             source(facts);
@@ -262,7 +291,7 @@ fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
         facts.tls = Some(secret(&[], &leaf(&B, &[&B])));
         (0..2).for_each(|at| facts.publish(at, &bundle(&[&A])));
     });
-    check(Facts::settled(), changed, "publish 2x[b+a], 2x[b+a]");
+    check(Facts::settled(), changed, "publish 2x[b+a], dated, 2x[b+a], dated");
     let both = |minutes: u32| {
         move |facts: &mut Facts| {
             changed(facts);
@@ -279,5 +308,5 @@ fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
     let injected = with(|facts| {
         facts.configuration(0).annotations.insert("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
     });
-    check(Facts::settled(), injected, "publish 2x[a]");
+    check(Facts::settled(), injected, "publish 2x[a], dated");
 }

@@ -1,8 +1,8 @@
 //! Rotation after rotation, and not one call fails.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use berth_cert_manager::{Settings, plan::Action};
+use berth_cert_manager::{Bundle, Settings, plan::Action, store::Store as _};
 
 use crate::{
     dice::Dice,
@@ -20,6 +20,9 @@ fn hasty() -> Settings {
         ..Settings::berth("berth-system")
     }
 }
+
+/// When one of its CAs gets a successor.
+const RENEWAL: Duration = Duration::from_secs(600);
 
 fn late(simulation: &mut Simulation) {
     simulation.servers = [0, 1, 5, 30, 39].map(|seconds| ApiServer(Duration::from_secs(seconds))).into();
@@ -59,6 +62,44 @@ async fn twenty_authorities_and_not_one_call_fails_with_a_controller_that_sees_t
         simulation.run(Duration::from_secs(100 + dice.roll() % 600), Duration::from_millis(600)).await;
     }
     assert!(simulation.calls >= 20_000, "{}", simulation.calls);
+}
+
+/// It sees the Secrets as they are: were it to start the hold anew for what it sees, no rotation would ever end.
+#[tokio::test]
+async fn a_controller_that_sees_old_configurations_delays_no_rotation() {
+    let mut simulation = Simulation::new(hasty(), 8, 2, Weather { conflicts: 5, failures: 5 });
+    late(&mut simulation);
+    simulation.settle().await;
+    simulation.freeze(1, Frozen { configurations: true, ..Frozen::default() }).await;
+    for rotated in 2..=6 {
+        simulation.run(RENEWAL + Duration::from_secs(60), Duration::from_millis(600)).await;
+        assert_eq!(simulation.authorities.len(), rotated);
+    }
+}
+
+/// API servers that hear late of the loss trust the old CA alone, long after the new one is back.
+#[tokio::test]
+async fn a_bundle_that_is_put_back_during_the_hold_costs_no_call() {
+    let mut simulation = Simulation::new(hasty(), 9, 2, Weather { conflicts: 5, failures: 5 });
+    late(&mut simulation);
+    let (mut dice, mut lost) = (Dice::new(99), 0);
+    while simulation.authorities.len() < 11 {
+        simulation.run(Duration::from_secs(1), Duration::from_millis(200)).await;
+        let authority = simulation.fake.secret(&simulation.settings.authority_secret).await.unwrap();
+        let Some(authority) = authority.filter(|secret| secret.entry("coming.crt").is_some()) else { continue };
+        let published = authority.annotations.get("berth.dev/published").and_then(|text| text.parse().ok());
+        let published = published.map(|moment: jiff::Timestamp| SystemTime::from(moment));
+        // Not in the last moments: who has seen that all is well issues the leaf, whatever happens meanwhile.
+        if published.is_some_and(|moment| simulation.now < moment + Duration::from_secs(35)) && dice.percent(3) {
+            let old = Bundle::read(authority.entry("ca.crt").unwrap());
+            let name = &simulation.settings.configurations[dice.below(2)];
+            simulation.fake.edit_configuration(name, "gitops", |configuration| {
+                configuration.webhooks.iter_mut().for_each(|webhook| webhook.bundle = old.clone());
+            });
+            lost += 1;
+        }
+    }
+    assert!(lost >= 10 && simulation.calls >= 5_000, "{lost}, {}", simulation.calls);
 }
 
 /// A role that an upgrade forgot, for instance.

@@ -23,8 +23,8 @@ async fn a_controller_that_sees_the_past_harms_nobody() {
     other.ready(Duration::from_secs(30)).await.unwrap();
     let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &rotations::LAGS).await.unwrap();
     let (mut refused, mut replaced) = (0, Ok(()));
-    for _ in 0..times(1) {
-        between.behave(Manner::Frozen("/secrets"));
+    for what in (0..times(1)).flat_map(|_| ["/secrets", "webhookconfigurations"]) {
+        between.behave(Manner::Frozen(what));
         let before = between.writes().len();
         replaced = replaced.and(rotation(&stage).await);
         refused += between.writes()[before..].iter().filter(|write| write.status == Some(409)).count();

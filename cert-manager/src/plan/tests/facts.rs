@@ -181,16 +181,19 @@ pub(super) fn words(action: &Action) -> String {
         Action::StartRotation { generation } => format!("start rotation {generation}"),
         Action::IssueLeaf { signer, cause } => format!("issue leaf {signer:?} {cause:?}"),
         Action::RefreshBundle => "refresh bundle".to_owned(),
-        Action::RestartHold => "restart hold".to_owned(),
         Action::Publish(due) => {
             let one = |one: &Publication| {
                 let bundle = one.bundles.first().map(|webhook| names(&webhook.bundle)).unwrap_or_default();
                 let restored = if one.restored.is_some() { " again" } else { "" };
-                format!("{}x[{bundle}]{restored}", one.bundles.len())
+                let dated = one.annotations.iter().any(|(name, value)| *name == "bundle-changed" && value.is_some());
+                format!("{}x[{bundle}]{restored}{}", one.bundles.len(), if dated { ", dated" } else { "" })
             };
             format!("publish {}", due.iter().map(one).collect::<Vec<_>>().join(", "))
         }
-        Action::StartHold => "start hold".to_owned(),
+        Action::StartHold { published } => {
+            let minutes = published.duration_since(start() + HOUR).unwrap().as_secs() / 60;
+            if minutes == 0 { "start hold".to_owned() } else { format!("start hold from minute {minutes}") }
+        }
         Action::Promote { retired_until } => format!("promote, retired until {}", since(*retired_until)),
         Action::RemoveRetired { generation, kept } => format!("remove retired {generation} but [{}]", names(kept)),
     }
