@@ -12,7 +12,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::future::{self, Either};
+use futures::{
+    FutureExt as _,
+    future::{self, Either},
+};
 use kube::Client;
 use tokio::{
     sync::Notify,
@@ -61,7 +64,7 @@ impl<S: Store, O: Observer> Manager<S, O> {
             return future::pending().await;
         }
         let news = Notify::new();
-        let follow = pin!(self.store.follow(&news, |error| self.teller.trouble(&error)));
+        let follow = pin!(self.store.follow(&news, |error| self.teller.unheard(&error)));
         let work = pin!(self.work(&news));
         match future::select(follow, work).await {
             Either::Left((never, _)) | Either::Right((never, _)) => never,
@@ -107,8 +110,15 @@ impl<S: Store, O: Observer> Manager<S, O> {
                     time::sleep(GATHER).await;
                 }
                 Err(failure) => {
-                    self.teller.failed(&failure);
-                    time::sleep(pace::backoff(failures, failure.is_conflict())).await;
+                    self.teller.failed(&failure, failures);
+                    let pause = pace::backoff(failures, failure.is_conflict());
+                    if failure.is_conflict() {
+                        time::sleep(pause).await;
+                    } else {
+                        // An API server that is back brings news.
+                        let news = async { time::sleep(GATHER).then(|()| news.notified()).await };
+                        let _late = time::timeout(pause, news).await;
+                    }
                     failures += 1;
                 }
             }

@@ -3,8 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Failure, Look};
@@ -16,11 +18,13 @@ pub(super) struct Teller<O> {
     namespace: String,
     /// What is wrong with an object: its version, and the words.
     known: Mutex<HashMap<Subject, (Option<String>, String)>>,
+    /// What went wrong in the last minute.
+    troubles: Mutex<HashMap<String, Instant>>,
 }
 
 impl<O: Observer> Teller<O> {
     pub(super) fn new(settings: &Settings, observer: O) -> Self {
-        Self { observer, namespace: settings.namespace.clone(), known: Mutex::default() }
+        Self { observer, namespace: settings.namespace.clone(), known: Mutex::default(), troubles: Mutex::default() }
     }
 
     /// The objects were read. What is wrong with one is told once for each version of it.
@@ -57,15 +61,20 @@ impl<O: Observer> Teller<O> {
         self.observer.happened(&About { subject, namespace, uid }, news);
     }
 
-    /// A call of the API server failed; `uid` is not known.
-    pub(super) fn trouble(&self, error: &StoreError) {
-        self.happened(error.subject.clone(), None, &News::CertificateTrouble { why: error.to_string() });
+    /// A watch broke off, and is taken up again. What is wrong for longer is told by whoever reads.
+    pub(super) fn unheard(&self, error: &StoreError) {
+        if error.fault.may_pass() {
+            info!(%error, "a watch broke off");
+        } else {
+            self.trouble(error);
+        }
     }
 
-    /// A step has failed, and will be tried again.
-    pub(super) fn failed(&self, failure: &Failure) {
+    /// A step has failed, after so many failures in a row, and will be tried again. An API server that restarts is no news.
+    pub(super) fn failed(&self, failure: &Failure, before: u32) {
         match failure {
             Failure::Store(error) if error.is_conflict() => debug!(%error, "somebody else was first"),
+            Failure::Store(error) if error.fault.may_pass() && before < PATIENT => info!(%error, "tried again soon"),
             Failure::Store(error) => self.trouble(error),
             Failure::Issue { subject, .. } => {
                 let why = failure.to_string();
@@ -73,4 +82,23 @@ impl<O: Observer> Teller<O> {
             }
         }
     }
+
+    /// The API server does not do what it should; the uid of the object is not known.
+    fn trouble(&self, error: &StoreError) {
+        let (subject, why, now) = (error.subject.clone(), error.to_string(), Instant::now());
+        {
+            let mut told = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            told.retain(|_, told| now < *told + TELL_EVERY);
+            if told.contains_key(&why) {
+                return;
+            }
+            told.insert(why.clone(), now);
+        }
+        self.happened(subject, None, &News::CertificateTrouble { why });
+    }
 }
+
+/// Failures in a row that may have passed by the time somebody reads of them: some ten seconds.
+const PATIENT: u32 = 4;
+/// Time between two reports of the same trouble.
+const TELL_EVERY: Duration = Duration::from_secs(60);

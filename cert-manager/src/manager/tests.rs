@@ -7,7 +7,7 @@ use crate::{
     About, News, Served,
     plan::Status,
     settings::ConfigurationName,
-    store::{Fake, Webhook},
+    store::{Fake, Fault, Webhook},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -127,4 +127,28 @@ async fn a_year_passes() {
         assert_eq!(world.bundle(name).await.iter().count(), 1, "the last leaf of the old CA has expired");
     }
     assert_eq!(world.heard(), ["CertificateIssued"]);
+}
+
+/// An API server that restarts is no news; one that stays away is, and so is a right that is missing, but not each second.
+#[tokio::test(start_paused = true)]
+async fn what_passes_by_itself_is_not_told_and_nothing_is_told_again_within_a_minute() {
+    let world = World::new(Settings::berth("berth-system"));
+    let error = |fault| StoreError { verb: "get", subject: Subject::Secret("berth-ca".to_owned()), fault };
+    let away = || error(Fault::Unavailable { said: "connection refused".to_owned() });
+    let forbidden = || error(Fault::Forbidden { said: "secrets \"berth-ca\" is forbidden".to_owned() });
+    let teller = &world.manager.teller;
+    for before in 0..4 {
+        teller.unheard(&away());
+        teller.failed(&away().into(), before);
+        teller.failed(&error(Fault::Conflict).into(), before);
+    }
+    assert_eq!(world.heard(), [""; 0]);
+    teller.failed(&away().into(), 4);
+    assert_eq!(world.heard(), ["CertificateTrouble"]);
+    for _ in 0..119 {
+        teller.unheard(&forbidden());
+        teller.failed(&forbidden().into(), 0);
+        time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.heard(), ["CertificateTrouble"; 2]);
 }

@@ -14,7 +14,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject, PartialObjectMeta, Patch, PatchParams, PostParams},
-    runtime::{WatchStreamExt as _, watcher},
+    runtime::{WatchStreamExt as _, utils::Backoff, watcher},
 };
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -60,7 +60,7 @@ impl Cluster {
             let (verb, fault) = broken(&error);
             StoreError { verb, subject: subject.clone(), fault }
         };
-        watcher(api, config).default_backoff().map(move |event| event.map(drop).map_err(&failed)).boxed()
+        watcher(api, config).backoff(Pause).map(move |event| event.map(drop).map_err(&failed)).boxed()
     }
 
     fn all_changes(&self) -> Vec<Changes> {
@@ -155,6 +155,22 @@ impl Store for Cluster {
         future::join_all(all).await;
         future::pending().await // watches never end
     }
+}
+
+/// Between two attempts to take up a watch: always the same, because an API server that is back should be heard of soon,
+/// and these watches are few.
+struct Pause;
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(RETRY)
+    }
+}
+
+impl Backoff for Pause {
+    fn reset(&mut self) {}
 }
 
 /// A stream of changes.
@@ -253,6 +269,8 @@ fn resource(kind: Kind) -> ApiResource {
     }
 }
 
+/// How long one watch waits after a failure.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the API server lets a watch run, seconds; a connection that died is noticed a little later.

@@ -54,6 +54,11 @@ impl StoreError {
 }
 
 impl Fault {
+    /// Whether a later call may succeed though nobody changes anything.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Unavailable { .. } | Self::Silent(_))
+    }
+
     /// What the API server meant by an error to `verb`. What is to be patched was there when it was read.
     pub(super) fn of(error: &kube::Error, verb: &str) -> Self {
         let said = error_text(error);
