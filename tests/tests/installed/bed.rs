@@ -62,7 +62,7 @@ impl Bed {
             "kind": "Configuration",
             "registries": [{ "host": HOST, "endpoint": registry.endpoint() }],
         });
-        let settings = Settings { tag: TAGS[0], configuration };
+        let settings = Settings { manifests: BASE, tag: TAGS[0], configuration };
         match begin(cluster, &settings, &wanted).await {
             Ok((first, load)) => {
                 let installed = Mutex::new((Installer::Kustomize, settings));
@@ -202,6 +202,11 @@ fn longest_idle() -> Duration {
 
 /// Berth's own namespace.
 pub(crate) const SYSTEM: &str = "berth-system";
+/// Its Deployments.
+pub(crate) const WEBHOOK: &str = "berth-webhook";
+pub(crate) const CONTROLLER: &str = "berth-controller";
+/// What the other manifests build on.
+pub(crate) const BASE: &str = "base";
 /// Of the same image: an upgrade brings another one.
 pub(crate) const TAGS: [&str; 2] = ["one", "two"];
 /// The registry as Pods name it.

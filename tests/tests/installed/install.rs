@@ -14,6 +14,8 @@ use crate::bed::SYSTEM;
 /// What an installation differs in from others.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// Which of the manifests kustomize builds on.
+    pub(crate) manifests: &'static str,
     /// Of the image.
     pub(crate) tag: &'static str,
     /// The configuration file; YAML is a superset of JSON.
@@ -66,6 +68,11 @@ impl Installer {
     }
 }
 
+/// Runs what the chart brings to be run after an installation; what it wrote.
+pub(crate) async fn test_release(cluster: &Cluster) -> anyhow::Result<String> {
+    helm(cluster, &["test", RELEASE, "--timeout=150s"]).await
+}
+
 /// Runs kubectl; what it wrote.
 ///
 /// # Errors
@@ -99,7 +106,7 @@ fn overlay(cluster: &Cluster, settings: &Settings) -> anyhow::Result<PathBuf> {
     let folder = cluster.folder().path().join(OVERLAY_FOLDER);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("config.yaml"), settings.configuration.to_string())?;
-    let base = relative(&folder, &manifests().join("base"))?;
+    let base = relative(&folder, &manifests().join(settings.manifests))?;
     let text = OVERLAY.replace("BASE", &base).replace("TAG", settings.tag);
     fs::write(folder.join("kustomization.yaml"), text)?;
     Ok(folder)

@@ -47,6 +47,7 @@ const ALL: &[Experiment] = &[
     ("drain", |bed| Box::pin(stopping::drain(bed))),
     ("no_grace", |bed| Box::pin(stopping::no_grace(bed))),
     ("upgrade", |bed| Box::pin(stopping::upgrade(bed))),
+    ("production", |bed| Box::pin(running::production(bed))),
     ("own_registry", |bed| Box::pin(own_registry::comes_back(bed))),
     ("api_server", |bed| Box::pin(control_plane::restarts(bed))),
     ("short_lives", |bed| Box::pin(rotation::shorten(bed))),

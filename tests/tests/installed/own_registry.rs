@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    bed::Bed,
+    bed::{Bed, WEBHOOK},
     install::{Settings, kubectl},
     table::Row,
 };
@@ -35,7 +35,7 @@ pub(crate) async fn comes_back(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     let mut waited = Duration::ZERO;
     let row = bed.load.during("the registry's own Pods deleted where only it lets Pods in", async {
         bed.change(only_mirror).await?;
-        bed.rolled_out("berth-webhook").await?;
+        bed.rolled_out(WEBHOOK).await?;
         cluster.namespace(NAMESPACE, &opted_in(None)).await?;
         refused(bed, &pods).await?;
         let lost = Instant::now();

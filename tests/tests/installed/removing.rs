@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     bed::{Bed, SYSTEM, full},
-    install::{Installer, kubectl},
+    install::{Installer, kubectl, test_release},
     load::LATEST,
     running, stopping,
     table::Row,
@@ -23,9 +23,20 @@ pub(crate) async fn removed(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     gone(bed).await?;
     let first = bed.install_again(Installer::Helm).await?;
     let again = running::quiet(bed, "installed by Helm", first).await?;
+    let tested = tested(bed).await?;
     let upgrade = stopping::upgrade(bed).await?;
     let by_helm = uninstall(bed, "`helm uninstall`").await?;
-    Ok([vec![by_kustomize, again], upgrade, vec![by_helm]].concat())
+    Ok([vec![by_kustomize, again, tested], upgrade, vec![by_helm]].concat())
+}
+
+/// The chart's own test finds that Pods are changed.
+async fn tested(bed: &Bed) -> anyhow::Result<Row> {
+    let row = bed.load.during("`helm test`", async {
+        let said = test_release(bed.cluster()).await?;
+        ensure!(said.contains("Succeeded"), "it said: {said}");
+        Ok(())
+    });
+    row.await
 }
 
 /// A Pod that waits for an image is there, and Berth goes.

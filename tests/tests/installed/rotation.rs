@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    bed::{Bed, SYSTEM, full},
+    bed::{Bed, CONTROLLER, SYSTEM, WEBHOOK, full},
     certificates::{AUTHORITY, Serving, secrets},
     install::kubectl,
     table::Row,
@@ -47,8 +47,8 @@ impl Seen {
 pub(crate) async fn shorten(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     let row = bed.load.during("certificates with lives of seconds: a configuration rolls out", async {
         bed.change(|settings| settings.configuration["certificates"] = short()).await?;
-        bed.rolled_out("berth-controller").await?;
-        bed.rolled_out("berth-webhook").await?;
+        bed.rolled_out(CONTROLLER).await?;
+        bed.rolled_out(WEBHOOK).await?;
         secrets(bed.cluster()).await?.delete(AUTHORITY, &DeleteParams::default()).await.map(drop)?;
         Ok(())
     });
@@ -89,7 +89,7 @@ pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
         while seen.rotations().0 < wanted {
             ensure!(began.elapsed() < limit(wanted), "only {:?} rotations of CA and leaf", seen.rotations());
             seen.look(bed).await?;
-            let pods = bed.pods("berth-controller").await?;
+            let pods = bed.pods(CONTROLLER).await?;
             for pod in pods.iter().take(killed % 2 + 1) {
                 let kill = ["delete", "pod", &pod.name_any(), "-n", SYSTEM, "--grace-period=0", "--force"];
                 // It may be gone by itself.
@@ -102,7 +102,7 @@ pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
         Ok(())
     });
     let row = row.await?;
-    bed.complete("berth-controller").await?;
+    bed.complete(CONTROLLER).await?;
     let (authorities, leaves) = seen.rotations();
     Ok(vec![row.remark(format!("{killed} controllers killed, {authorities} CA rotations, {leaves} leaf rotations"))])
 }

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
 use crate::{
-    bed::{Bed, place},
+    bed::{BASE, Bed, CONTROLLER, WEBHOOK, place},
     table::Row,
 };
 
@@ -17,10 +17,25 @@ pub(crate) async fn installed(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     Ok(vec![quiet(bed, "installed by `kubectl apply -k`", bed.first).await?])
 }
 
+/// Three replicas, as spread as two nodes let them be, and back to two.
+pub(crate) async fn production(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let row = bed.load.during("the production overlay, and back", async {
+        bed.change(|settings| settings.manifests = "overlays/production").await?;
+        bed.rolled_out(WEBHOOK).await?;
+        bed.complete(WEBHOOK).await?;
+        let pods = bed.pods(WEBHOOK).await?;
+        let nodes: BTreeSet<_> = pods.iter().map(|pod| Ok(place(pod)?.0)).collect::<anyhow::Result<_>>()?;
+        ensure!(pods.len() == 3 && nodes.len() == 2, "{} replicas are on {nodes:?}", pods.len());
+        bed.change(|settings| settings.manifests = BASE).await?;
+        bed.rolled_out(WEBHOOK).await
+    });
+    Ok(vec![row.await?])
+}
+
 /// Replicas on both nodes, reached through the Service; a Pod that Berth changed runs; and nothing else happens. `first`
 /// is the time from the installation to the first Pod that was changed.
 pub(crate) async fn quiet(bed: &Bed, name: &str, first: Duration) -> anyhow::Result<Row> {
-    for deployment in ["berth-webhook", "berth-controller"] {
+    for deployment in [WEBHOOK, CONTROLLER] {
         bed.complete(deployment).await?;
         let pods = bed.pods(deployment).await?;
         let nodes: BTreeSet<_> = pods.iter().map(|pod| Ok(place(pod)?.0)).collect::<anyhow::Result<_>>()?;

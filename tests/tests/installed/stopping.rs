@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use tokio::time::sleep;
 
 use crate::{
-    bed::{Bed, SYSTEM, TAGS, full, place},
+    bed::{Bed, SYSTEM, TAGS, WEBHOOK, full, place},
     install::kubectl,
     load::LATEST,
     table::Row,
@@ -21,7 +21,7 @@ pub(crate) async fn rolling_restart(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     let row = bed.load.during(format!("rolling restart ×{times}"), async {
         for _ in 0..times {
             kubectl(bed.cluster(), &["rollout", "restart", "deployment/berth-webhook", "-n", SYSTEM]).await?;
-            bed.rolled_out("berth-webhook").await?;
+            bed.rolled_out(WEBHOOK).await?;
             ended(bed).await?;
         }
         Ok(())
@@ -118,7 +118,6 @@ async fn ended(bed: &Bed) -> anyhow::Result<()> {
     .await
 }
 
-const WEBHOOK: &str = "berth-webhook";
 /// Longer than the shortest drain.
 const LATE: Duration = Duration::from_secs(12);
 /// What a killed replica leaves is noticed.
