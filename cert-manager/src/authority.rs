@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Error, Leaf, Validity,
-    inspect::{self, Parsed},
+    inspect::{self, BACK_DATED, Parsed},
     leaf,
 };
 
@@ -116,8 +116,6 @@ fn period(now: SystemTime, lifetime: Duration) -> Result<(OffsetDateTime, Offset
     Ok((OffsetDateTime::from(now) - BACK_DATED, ends.ok_or(Error::Lifetime)?))
 }
 
-/// How long before its making a certificate begins to count.
-pub(crate) const BACK_DATED: Duration = Duration::from_secs(60 * 60);
 /// Callers read the alternative names only; this is for people.
 const LEAF_NAME: &str = "webhook";
 

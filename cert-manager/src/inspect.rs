@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, time::ASN1Time};
 
-use crate::{Error, authority::BACK_DATED};
+use crate::Error;
 
 /// The time during which a certificate counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,6 +96,9 @@ fn moment(time: ASN1Time) -> Result<SystemTime, Error> {
     let seconds = u64::try_from(time.timestamp()).unwrap_or_default(); // before 1970: long ago is all that matters
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Error::Lifetime)
 }
+
+/// How long before its making a certificate begins to count.
+pub(crate) const BACK_DATED: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //! one follows: so it does not matter who does it, nor how often somebody is stopped in between.
 
 mod finding;
+mod hold;
 mod inherit;
 mod inject;
 mod publish;

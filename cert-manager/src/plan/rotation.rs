@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Action, Cause, Inheritance, Publication, Signer, inherit::inheritance, publish::publication};
+use super::{Action, Cause, Inheritance, Publication, Signer, hold::Hold, inherit::inheritance, publish::publication};
 use crate::{
     Authority, Bundle, Validity, moment,
     settings::Settings,
@@ -41,6 +41,7 @@ struct View<'a> {
     leaf: Option<Leaf>,
     /// The configurations that lack the bundle.
     unpublished: Vec<Publication>,
+    hold: Hold,
 }
 
 /// A leaf that is accepted.
@@ -68,7 +69,8 @@ impl<'a> View<'a> {
         });
         let unpublished = state.configurations.iter();
         let unpublished = unpublished.filter_map(|one| publication(one, &bundle, generation)).collect();
-        Some(Self { now, state, settings, ca, generation, serving, bundle, leaf, unpublished })
+        let hold = Hold::of(now, state, settings);
+        Some(Self { now, state, settings, ca, generation, serving, bundle, leaf, unpublished, hold })
     }
 
     /// The CA's Secret is whole, and the newest of all.
@@ -120,7 +122,7 @@ impl<'a> View<'a> {
         let patience = self.signing()?.validity().issued().checked_add(PATIENCE);
         let alone = self.ca.signing.certificate.holds(&self.bundle);
         let pause = if alone { Duration::ZERO } else { self.settings.hold.min(PAUSE) };
-        let published = self.published().filter(|_| self.is_published());
+        let published = self.hold.began().filter(|_| self.is_published());
         published.and_then(|published| published.checked_add(pause)).into_iter().chain(patience).min()
     }
 
@@ -139,7 +141,7 @@ impl<'a> View<'a> {
             return None;
         }
         let mut due = self.unpublished.clone();
-        if self.is_switching() && self.noted().is_some() {
+        if self.is_switching() && self.hold.has_begun() {
             for one in &mut due {
                 one.annotations.push((CHANGED, Some(moment::written(self.now))));
             }
@@ -154,9 +156,7 @@ impl<'a> View<'a> {
 
     /// It is noted since when.
     fn start_hold(&self) -> Option<Action> {
-        let noted = self.noted().is_some_and(|noted| self.returned().is_none_or(|returned| returned <= noted));
-        (!noted)
-            .then(|| Action::StartHold { published: self.returned().map_or(self.now, |moment| moment.max(self.now)) })
+        self.hold.to_note().map(|published| Action::StartHold { published })
     }
 
     /// The CA whose leaf is served is the one that signs.
@@ -190,7 +190,7 @@ impl<'a> View<'a> {
         let moments = [
             leaf.and_then(|leaf| self.renewal_due(leaf)),
             leaf.and_then(|leaf| after(leaf.validity.not_after)),
-            self.held_at().filter(|_| self.is_switching() || self.leaf.is_none()),
+            self.hold.ends().filter(|_| self.is_switching() || self.leaf.is_none()),
             self.first_leaf_at().filter(|_| self.leaf.is_none()),
             signing.map(|validity| validity.renewal()).filter(|_| self.ca.coming.is_none()),
             signing.and_then(|validity| after(validity.not_after)),
@@ -237,35 +237,7 @@ impl<'a> View<'a> {
 
     /// The bundle is in every configuration, and has been for the hold.
     fn is_held(&self) -> bool {
-        self.is_published() && self.held_at().is_some_and(|held| held <= self.now)
-    }
-
-    /// When the hold is over.
-    fn held_at(&self) -> Option<SystemTime> {
-        self.published()?.checked_add(self.settings.hold)
-    }
-
-    /// Since when the bundle is in every configuration. Where one had lost it, API servers may still be about to learn of
-    /// the loss. That is written in the configuration itself: nobody can do it who sees it as it was long ago, again and
-    /// again.
-    fn published(&self) -> Option<SystemTime> {
-        self.noted().max(self.noted().and(self.returned()))
-    }
-
-    /// Since when, as the CA's Secret has it.
-    fn noted(&self) -> Option<SystemTime> {
-        self.ca.published.filter(|moment| self.is_sane(*moment))
-    }
-
-    /// When the last of the configurations that had lost the bundle got it back.
-    fn returned(&self) -> Option<SystemTime> {
-        let moments = self.state.configurations.iter().filter_map(|one| one.changed);
-        moments.filter(|moment| self.is_sane(*moment)).max()
-    }
-
-    /// A moment that lies far ahead was noted by a clock that was wrong.
-    fn is_sane(&self, moment: SystemTime) -> bool {
-        self.now.checked_add(self.settings.hold).is_none_or(|limit| moment <= limit)
+        self.is_published() && self.hold.is_over()
     }
 
     /// No configuration lacks the bundle.
