@@ -19,7 +19,9 @@ fuzz_target!(|data: &[u8]| {
         let image: Reference = name.parse().unwrap();
         let _ = index.evidence(&image, now.instant);
         let sightings = index.sightings(&image);
-        assert!(sightings.iter().all(|one| one.compare(one, now.instant) != Likeness::Different || one.since().is_some()));
+        assert!(
+            sightings.iter().all(|one| one.compare(one, now.instant) != Likeness::Different || one.since().is_some())
+        );
         assert!(index.listed(&image).count() <= index.len());
     }
     for node in &nodes {

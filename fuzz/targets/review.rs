@@ -1,48 +1,21 @@
 //! An AdmissionReview, through the whole flow, with a registry that has every second image.
 #![no_main]
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod setup;
 
-use berth::{
-    admission::{App, Caller, Mode},
-    config::Config,
-    image::Digest,
-    nodes::{Index, Nodes, Now},
-    registry::{Error, Keychain, Question, Resolve},
-};
+use std::time::{Duration, Instant};
+
+use berth::admission::{Caller, Mode};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-struct EverySecond;
-
-impl Resolve for EverySecond {
-    async fn resolve(&self, question: &Question<'_>, _: Instant) -> Result<Digest, Error> {
-        let image = question.image;
-        match image.path().len() % 2 {
-            0 => Ok(image.digest().cloned().unwrap_or_else(|| Digest::of(image.target().as_bytes()))),
-            _ => Err(Error::NotFound { host: image.host().to_owned(), image: image.to_string() }),
-        }
-    }
-}
-
 fuzz_target!(|body: &[u8]| {
-    let app = App {
-        config: Arc::new(Config::default()),
-        keychain: Keychain::default(),
-        pull_secrets: None,
-        registry: EverySecond,
-        nodes: Some(Arc::new(Nodes::fixed(Index::from_nodes([], 50, Now::read())))),
-        namespaces: None,
-        controller: None,
-        own_namespace: "berth-system".to_owned(),
-        metrics: Arc::default(),
-    };
+    let app = setup::app([]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let ask = |body: &[u8]| {
-        let answer = runtime.block_on(app.review(Mode::Enforce, Caller::Anyone, body, Instant::now() + Duration::from_secs(5))).ok()?;
+        let answer = runtime
+            .block_on(app.review(Mode::Enforce, Caller::Anyone, body, Instant::now() + Duration::from_secs(5)))
+            .ok()?;
         let answer: Value = serde_json::from_slice(&answer).expect("the answer is JSON");
         Some(answer["response"].clone())
     };
