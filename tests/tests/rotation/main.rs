@@ -14,6 +14,7 @@
 
 mod away;
 mod broken;
+mod brought;
 mod bundle;
 mod killed;
 mod rights;

@@ -13,7 +13,7 @@ use berth_tests::{
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
@@ -38,12 +38,22 @@ pub(crate) struct Stage {
 impl Stage {
     /// Everything, with certificates that last as long as `times` say, up to the first Pod that was reviewed.
     pub(crate) async fn start(times: &str) -> anyhow::Result<Self> {
+        Self::start_with(times, None).await
+    }
+
+    /// The same, with a Secret that is there before Berth; `certificates` is that section of the configuration.
+    pub(crate) async fn start_with(certificates: &str, secret: Option<&Secret>) -> anyhow::Result<Self> {
         let turn = turn().await;
         let cluster = Cluster::start_with(&managed::options()).await?;
         let port = free_port()?;
         managed::install(&cluster, port).await?;
         cluster.namespace(NAMESPACE, &[("berth.dev/admission", "enabled")]).await?;
-        let configuration = format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\ncertificates: {{{times}}}\n");
+        let configuration =
+            format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\ncertificates: {{{certificates}}}\n");
+        if let Some(secret) = secret {
+            let secrets = Api::namespaced(cluster.client().await?, SYSTEM);
+            secrets.create(&PostParams::default(), secret).await?;
+        }
         let between = GoBetween::start(&cluster, CONTROLLER, COUNTED).await?;
         let controller = Managed::controller(&between.kubeconfig()?, &configuration).await?;
         let webhook = Managed::webhook(&kubeconfig(&cluster, WEBHOOK)?, &configuration, port).await?;

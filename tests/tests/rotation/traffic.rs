@@ -71,7 +71,7 @@ impl Traffic {
                 let lag = lags[turn % lags.len()];
                 let (address, bundle) = (address.clone(), history.at(turn, lag));
                 let what = format!("connections, {} ms behind", lag.as_millis());
-                (what, async move { connect(&address, bundle.as_deref()).await })
+                (what, async move { connect(&address, bundle.as_deref()).await.map(drop) })
             }));
         }
         Ok(Self { tallies, tasks })
@@ -162,8 +162,8 @@ pub(crate) async fn create(pods: &Api<Pod>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A handshake as an API server makes it, that trusts `bundle` and nothing else.
-async fn connect(address: &str, bundle: Option<&[u8]>) -> anyhow::Result<()> {
+/// A handshake as an API server makes it, that trusts `bundle` and nothing else; the certificate that was shown.
+pub(crate) async fn connect(address: &str, bundle: Option<&[u8]>) -> anyhow::Result<CertificateDer<'static>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle.context("nothing is published")?) {
         roots.add(certificate?)?;
@@ -175,8 +175,9 @@ async fn connect(address: &str, bundle: Option<&[u8]>) -> anyhow::Result<()> {
         .with_no_client_auth();
     let stream = TcpStream::connect(address).await.context("TCP")?;
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(ServerName::try_from(CALL)?, stream).await.context("TLS")?;
-    Ok(())
+    let stream = connector.connect(ServerName::try_from(CALL)?, stream).await.context("TLS")?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    Ok(shown.context("no certificate was shown")?.clone().into_owned())
 }
 
 /// Which bundles were published, and since when.

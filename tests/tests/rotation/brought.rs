@@ -1,0 +1,101 @@
+//! Certificates that somebody else brings, in a Secret as the CNCF project cert-manager keeps it.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::ensure;
+use berth_cert_manager::{Authority, Leaf, service_names};
+use berth_tests::wait::until;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::{Value, json};
+
+use super::{
+    LIMIT, SYSTEM,
+    rotations::LAGS,
+    stage::Stage,
+    traffic::{Traffic, connect},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_brings_is_published_and_replaced_and_no_call_fails() {
+    let (first, second) = (Owner::new("first"), Owner::new("second"));
+    let leaf = first.leaf();
+    let secret = json!({
+        "metadata": { "name": "berth-tls", "namespace": SYSTEM },
+        "type": "kubernetes.io/tls",
+        "stringData": first.content(&leaf),
+    });
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    let stage = Stage::start_with("source: secret", Some(&secret)).await.unwrap();
+    assert!(stage.secrets().await.unwrap().get_opt("berth-ca").await.unwrap().is_none(), "Berth made a CA of its own");
+    for bundle in stage.bundles().await.unwrap() {
+        assert_eq!(bundle.trim(), first.pem(), "what was brought is published as it is");
+    }
+    let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &LAGS).await.unwrap();
+
+    // Renewed by the same authority.
+    let renewed = first.leaf();
+    bring(&stage, &first.content(&renewed)).await;
+    serves(&stage, &renewed, &[&first]).await;
+
+    // By another one, all at once.
+    let other = second.leaf();
+    bring(&stage, &second.content(&other)).await;
+    serves(&stage, &other, &[&first, &second]).await;
+
+    // With a key that is another's: it is named, and what was served is served on.
+    let broken = json!({ "tls.key": first.leaf().key_pem });
+    bring(&stage, &broken).await;
+    stage.said(SYSTEM, "berth-tls", "CertificateRefused", &["key"]).await.unwrap();
+    serves(&stage, &other, &[&first, &second]).await;
+    let mended = second.leaf();
+    bring(&stage, &second.content(&mended)).await;
+    serves(&stage, &mended, &[&first, &second]).await;
+
+    traffic.end("brought").await.none_failed();
+    for bundle in stage.bundles().await.unwrap() {
+        assert!(bundle.contains(second.pem()) && bundle.contains(first.pem()), "the one before stays for a while");
+    }
+}
+
+/// Somebody who has an authority.
+struct Owner(Authority);
+
+impl Owner {
+    fn new(name: &str) -> Self {
+        Self(Authority::issue(name, SystemTime::now(), DAY).unwrap())
+    }
+
+    fn pem(&self) -> &str {
+        self.0.certificate_pem().trim()
+    }
+
+    fn leaf(&self) -> Leaf {
+        self.0.issue_leaf(&service_names("berth-webhook", SYSTEM), SystemTime::now(), DAY).unwrap()
+    }
+
+    fn content(&self, leaf: &Leaf) -> Value {
+        json!({ "tls.crt": leaf.certificate_pem, "tls.key": leaf.key_pem, "ca.crt": self.pem() })
+    }
+}
+
+async fn bring(stage: &Stage, content: &Value) {
+    let patch = Patch::Merge(json!({ "stringData": content }));
+    stage.secrets().await.unwrap().patch("berth-tls", &PatchParams::default(), &patch).await.unwrap();
+}
+
+/// Waits until the webhook shows this certificate to whoever trusts these.
+async fn serves(stage: &Stage, leaf: &Leaf, owners: &[&Owner]) {
+    let bundle = owners.iter().map(|owner| owner.pem()).collect::<Vec<_>>().join("\n");
+    let wanted = CertificateDer::from_pem_slice(leaf.certificate_pem.as_bytes()).unwrap();
+    until("the certificate is served", LIMIT, async || {
+        let shown = connect(&stage.webhook.address(), Some(bundle.as_bytes())).await?;
+        ensure!(shown == wanted, "it is another one");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
