@@ -112,7 +112,7 @@ pub struct Configuration {
     pub annotations: BTreeMap<String, String>,
     /// Its webhooks, in their order.
     pub webhooks: Vec<Webhook>,
-    /// Which other field manager wrote to it last, where that is known.
+    /// Which other field manager wrote to it after this one, where that is known.
     pub other_writer: Option<String>,
 }
 

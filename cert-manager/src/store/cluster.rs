@@ -9,7 +9,7 @@ use k8s_openapi::{
         admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
         core::v1,
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -256,10 +256,14 @@ fn read_configuration(object: DynamicObject, own: &str, call: &Call) -> Result<C
     })
 }
 
-/// Of all field managers but `own`, the one that wrote last.
+/// Of all field managers that wrote after `own`, the last one. Whoever only removes fields is not among them.
 fn other_writer(object: &DynamicObject, own: &str) -> Option<String> {
-    let entries = object.managed_fields().iter().filter(|entry| entry.manager.as_deref() != Some(own));
-    entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0)).and_then(|entry| entry.manager.clone())
+    let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        object.managed_fields().iter().partition(|entry| entry.manager.as_deref() == Some(own));
+    let last = ours.into_iter().map(time).max().flatten();
+    let others = others.into_iter().filter(|entry| time(entry) >= last);
+    others.max_by_key(|entry| time(entry)).and_then(|entry| entry.manager.clone())
 }
 
 fn resource(kind: Kind) -> ApiResource {
@@ -275,3 +279,24 @@ const RETRY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the API server lets a watch run, seconds; a connection that died is noticed a little later.
 const WATCH_SECONDS: u32 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_named_who_wrote_before() {
+        let entry = |manager: &str, second: u32| json!({ "manager": manager, "operation": "Update", "time": format!("2026-11-21T00:00:{second:02}Z") });
+        for (entries, who) in [
+            (vec![entry("helm", 1), entry("berth", 2)], None),
+            (vec![entry("helm", 1), entry("berth", 2), entry("gitops", 3)], Some("gitops")),
+            (vec![entry("gitops", 2), entry("berth", 2)], Some("gitops")),
+            (vec![entry("helm", 1), entry("gitops", 2)], Some("gitops")),
+            (vec![], None),
+        ] {
+            let object = json!({ "metadata": { "managedFields": entries } });
+            let object: DynamicObject = serde_json::from_value(object).unwrap();
+            assert_eq!(other_writer(&object, "berth").as_deref(), who, "{object:?}");
+        }
+    }
+}
