@@ -90,6 +90,11 @@ impl Bed {
         installer.install(self.cluster(), &settings).await
     }
 
+    /// The settings that it is installed with.
+    pub(crate) fn settings(&self) -> Settings {
+        self.installed.lock().unwrap().1.clone()
+    }
+
     /// Removes it.
     pub(crate) async fn uninstall(&self) -> anyhow::Result<()> {
         let installer = self.installed.lock().unwrap().0;

@@ -14,6 +14,7 @@ use crate::{
     certificates::{AUTHORITY, SERVING, Serving, published, secrets},
     install::kubectl,
     load::LATEST,
+    rotation::shorten,
     table::Row,
 };
 
@@ -40,7 +41,7 @@ const ALL: [(&str, Damage); 6] = [
 
 /// Each damage is repaired, and no call notices.
 pub(crate) async fn secrets_damaged(bed: &Bed) -> anyhow::Result<Vec<Row>> {
-    let (stranger, mut rows) = (Stranger::new()?, Vec::new());
+    let (stranger, mut rows) = (Stranger::new()?, shorten(bed).await?);
     for (name, damage) in ALL {
         let (done, mut repaired) = (Instant::now(), Duration::ZERO);
         let row = bed.load.during(name, async {

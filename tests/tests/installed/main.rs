@@ -50,7 +50,6 @@ const ALL: &[Experiment] = &[
     ("production", |bed| Box::pin(running::production(bed))),
     ("own_registry", |bed| Box::pin(own_registry::comes_back(bed))),
     ("api_server", |bed| Box::pin(control_plane::restarts(bed))),
-    ("short_lives", |bed| Box::pin(rotation::shorten(bed))),
     ("rotations", |bed| Box::pin(rotation::rotations(bed))),
     ("dying_controllers", |bed| Box::pin(rotation::dying_controllers(bed))),
     ("secrets_damaged", |bed| Box::pin(damage::secrets_damaged(bed))),

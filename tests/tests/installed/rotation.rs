@@ -43,8 +43,12 @@ impl Seen {
     }
 }
 
-/// Gives certificates a life of seconds: an upgrade of its own. The CA that lives for a year is lost on the way.
+/// Gives certificates a life of seconds where they have none yet: an upgrade of its own. The CA that lives for a year is
+/// lost on the way.
 pub(crate) async fn shorten(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    if bed.settings().configuration.get("certificates").is_some() {
+        return Ok(Vec::new());
+    }
     let row = bed.load.during("certificates with lives of seconds: a configuration rolls out", async {
         bed.change(|settings| settings.configuration["certificates"] = short()).await?;
         bed.rolled_out(CONTROLLER).await?;
@@ -63,12 +67,13 @@ fn short() -> Value {
 
 /// CA and leaf are replaced again and again.
 pub(crate) async fn rotations(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let rows = shorten(bed).await?;
     let wanted = if full() { (20, 100) } else { (1, 3) };
     let mut seen = Seen::default();
     let row = bed.load.during("CA and leaf rotations", async {
         let began = Instant::now();
         while seen.rotations().0 < wanted.0 || seen.rotations().1 < wanted.1 {
-            ensure!(began.elapsed() < limit(wanted.0), "only {:?} rotations of CA and leaf", seen.rotations());
+            ensure!(began.elapsed() < limit(wanted), "only {:?} rotations of CA and leaf", seen.rotations());
             seen.look(bed).await?;
             sleep(LOOK_EVERY).await;
         }
@@ -77,17 +82,19 @@ pub(crate) async fn rotations(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     });
     let row = row.await?;
     let (authorities, leaves) = seen.rotations();
-    Ok(vec![row.remark(format!("{authorities} CA rotations, {leaves} leaf rotations"))])
+    let row = row.remark(format!("{authorities} CA rotations, {leaves} leaf rotations"));
+    Ok(rows.into_iter().chain([row]).collect())
 }
 
 /// The same while controllers are killed, one or both, at any moment.
 pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
+    let rows = shorten(bed).await?;
     let wanted = if full() { 6 } else { 1 };
     let (mut seen, mut killed) = (Seen::default(), 0);
     let row = bed.load.during("controllers killed during rotations", async {
         let began = Instant::now();
         while seen.rotations().0 < wanted {
-            ensure!(began.elapsed() < limit(wanted), "only {:?} rotations of CA and leaf", seen.rotations());
+            ensure!(began.elapsed() < limit((wanted, 0)), "only {:?} rotations of CA and leaf", seen.rotations());
             seen.look(bed).await?;
             let pods = bed.pods(CONTROLLER).await?;
             for pod in pods.iter().take(killed % 2 + 1) {
@@ -104,12 +111,14 @@ pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     let row = row.await?;
     bed.complete(CONTROLLER).await?;
     let (authorities, leaves) = seen.rotations();
-    Ok(vec![row.remark(format!("{killed} controllers killed, {authorities} CA rotations, {leaves} leaf rotations"))])
+    let row = row.remark(format!("{killed} controllers killed, {authorities} CA rotations, {leaves} leaf rotations"));
+    Ok(rows.into_iter().chain([row]).collect())
 }
 
-/// For so many rotations of the CA; a machine may be slow.
-fn limit(rotations: usize) -> Duration {
-    Duration::from_secs(60) * u32::try_from(rotations + 2).unwrap()
+/// For so many rotations of CA and leaf, of which each takes half of that; a machine may be slow.
+fn limit((authorities, leaves): (usize, usize)) -> Duration {
+    let times = |each, rotations: usize| Duration::from_secs(each) * u32::try_from(rotations + 2).unwrap();
+    times(60, authorities).max(times(40, leaves))
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
