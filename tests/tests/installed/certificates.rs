@@ -1,6 +1,6 @@
 //! The certificate as it is stored and published.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use berth_cert_manager::{Leaf, verify};
@@ -30,10 +30,11 @@ impl Serving {
         Ok(Self { leaf, bundle: text("ca.crt")? })
     }
 
-    /// Whether an API server that trusts its bundle takes it.
-    pub(crate) fn verify(&self) -> anyhow::Result<()> {
-        verify(&self.leaf, &self.bundle, "berth-webhook.berth-system.svc", SystemTime::now()).map(drop)?;
-        Ok(())
+    /// How long an API server that trusts its bundle takes it.
+    pub(crate) fn verify(&self) -> anyhow::Result<Duration> {
+        let now = SystemTime::now();
+        let validity = verify(&self.leaf, &self.bundle, "berth-webhook.berth-system.svc", now)?;
+        Ok(validity.not_after.duration_since(now)?)
     }
 
     /// The certificates of the bundle, PEM.

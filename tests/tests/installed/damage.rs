@@ -43,6 +43,7 @@ const ALL: [(&str, Damage); 6] = [
 pub(crate) async fn secrets_damaged(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     let (stranger, mut rows) = (Stranger::new()?, shorten(bed).await?);
     for (name, damage) in ALL {
+        until("the leaf has a while to live", REPAIR_LIMIT, async || lasting(bed).await).await?;
         let (done, mut repaired) = (Instant::now(), Duration::ZERO);
         let row = bed.load.during(name, async {
             damage.strike(bed, &stranger).await?;
@@ -117,6 +118,14 @@ impl Stranger {
     }
 }
 
+/// Whether the leaf lives for so long that nobody needs another one meanwhile: replicas whose leaf has expired, and who
+/// are given no other, cannot serve.
+async fn lasting(bed: &Bed) -> anyhow::Result<()> {
+    let left = Serving::read(bed.cluster()).await?.verify()?;
+    ensure!(left >= LASTING, "it expires in {left:?}");
+    Ok(())
+}
+
 /// Whether both Secrets are there, the leaf is verified by its bundle, and every webhook has at least that bundle, and
 /// nothing of the stranger's.
 async fn whole(bed: &Bed, stranger: Option<&Stranger>) -> anyhow::Result<()> {
@@ -133,6 +142,8 @@ async fn whole(bed: &Bed, stranger: Option<&Stranger>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Half of the life of a leaf; a new CA takes five seconds to its first one.
+const LASTING: Duration = Duration::from_secs(15);
 const REPAIR_LIMIT: Duration = Duration::from_secs(60);
 /// The bar for a bundle.
 const BACK_LIMIT: Duration = Duration::from_secs(5);

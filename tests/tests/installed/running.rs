@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use berth_tests::wait::until;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::{
     bed::{BASE, Bed, CONTROLLER, WEBHOOK, place},
@@ -41,7 +42,12 @@ pub(crate) async fn quiet(bed: &Bed, name: &str, first: Duration) -> anyhow::Res
         let nodes: BTreeSet<_> = pods.iter().map(|pod| Ok(place(pod)?.0)).collect::<anyhow::Result<_>>()?;
         ensure!(nodes.len() == bed.nodes.nodes().len(), "{deployment} is on {nodes:?} only");
     }
-    let row = bed.load.during(name, runs(bed)).await?;
+    let row = bed.load.during(name, async {
+        runs(bed).await?;
+        sleep(AFTERWARDS).await;
+        Ok(())
+    });
+    let row = row.await?;
     Ok(row.remark(format!("first Pod changed after {:.1} s", first.as_secs_f64())))
 }
 
@@ -68,4 +74,6 @@ async fn runs(bed: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// In which enough is asked to show anything.
+const AFTERWARDS: Duration = Duration::from_secs(3);
 const RUN_LIMIT: Duration = Duration::from_secs(60);

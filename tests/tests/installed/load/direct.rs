@@ -75,7 +75,10 @@ impl Direct {
         let (mut ticks, mut kept) = (interval(KEPT_EVERY), None);
         loop {
             ticks.tick().await;
-            let Some(target) = self.target() else { continue };
+            let Some(target) = self.target() else {
+                kept = None; // whoever is not called any more may close it
+                continue;
+            };
             let ticket = self.ledger.begin(Way::Kept);
             let asked = self.ask_again(&mut kept, target, |replica| ticket.goes_to(replica.ip())).await;
             if asked.is_err() {
