@@ -22,6 +22,8 @@ pub(crate) struct Replica {
     process: Process,
     pub(crate) reviews: SocketAddr,
     status: SocketAddr,
+    /// One for all questions: making it takes longer than they do.
+    client: reqwest::Client,
     _folder: Folder,
 }
 
@@ -62,7 +64,7 @@ impl Replica {
             Ok((listening(&process.log(), "review")?, listening(&process.log(), "status")?))
         });
         let (reviews, status) = ports.await.unwrap();
-        Self { process, reviews, status, _folder: folder }
+        Self { process, reviews, status, client: reqwest::Client::new(), _folder: folder }
     }
 
     /// Waits until it is ready.
@@ -77,7 +79,7 @@ impl Replica {
 
     /// What its status port answers, and whether that is a success.
     pub(crate) async fn status(&self, path: &str) -> anyhow::Result<(bool, String)> {
-        let answer = reqwest::get(format!("http://{}{path}", self.status)).await?;
+        let answer = self.client.get(format!("http://{}{path}", self.status)).send().await?;
         Ok((answer.status().is_success(), answer.text().await?))
     }
 
