@@ -106,8 +106,9 @@ fn deployments_start_with_arguments_that_exist() {
 #[test]
 fn every_label_and_annotation_is_explained() {
     let mut used = BTreeSet::new();
+    let manifests = [("manifests/base", "yaml"), ("manifests/chart/base", "yaml")];
     for (folder, extension) in
-        [("webhook/src/admission", "rs"), ("webhook/src/nodes", "rs"), ("manifests/base", "yaml")]
+        [("webhook/src/admission", "rs"), ("webhook/src/nodes", "rs")].into_iter().chain(manifests)
     {
         for path in files_below(folder, extension) {
             used.extend(keys(&fs::read_to_string(path).unwrap()));

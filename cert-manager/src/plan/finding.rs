@@ -24,6 +24,12 @@ pub enum Finding {
          `tls.key` and `ca.crt`: look at whoever should, or set `source: berth`"
     )]
     NoSecret(String),
+    /// Two would write the same Secret.
+    #[error(
+        "the CNCF project cert-manager keeps the Secret `{0}` as well, while `certificates.source` is `berth`: set \
+         `source: secret`, or delete its Certificate and this Secret"
+    )]
+    Kept(String),
     /// Two would write the same field.
     #[error(
         "it has the annotation `{annotation}`, by which the CNCF project cert-manager writes its `caBundle`, while \
@@ -41,7 +47,7 @@ impl Finding {
         let why = self.to_string();
         match self {
             Self::Leaf(_) | Self::Authority(_) => News::CertificateRefused { why },
-            Self::NoSecret(_) | Self::Injector { .. } => News::CertificateTrouble { why },
+            Self::NoSecret(_) | Self::Kept(_) | Self::Injector { .. } => News::CertificateTrouble { why },
         }
     }
 }
@@ -56,6 +62,10 @@ pub fn findings(now: SystemTime, state: &State, settings: &Settings) -> Vec<(Sub
             let authority = state.authorities.as_ref().map(|stored| &stored.content.signing.authority);
             if let Some(Err(error)) = authority {
                 found.push((Subject::Secret(settings.authority_secret.clone()), Finding::Authority(error.to_string())));
+            }
+            if state.serving.as_ref().is_some_and(|stored| stored.content.kept_by_cert_manager) {
+                found.push((serving, Finding::Kept(settings.serving_secret.clone())));
+                return found;
             }
             found.extend(state.configurations.iter().filter_map(|one| {
                 let annotation = one.injector?;

@@ -1,10 +1,11 @@
 //! The bundle of a Secret that somebody else writes.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Action, Publication, publish};
 use crate::{
     Bundle, moment,
+    served::PATIENCE,
     settings::Settings,
     state::{CHANGED, Published, State},
 };
@@ -20,7 +21,7 @@ pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Actio
         return Action::Publish(due);
     }
     let removals = state.configurations.iter().filter(|one| !extra(one, &bundle).is_empty());
-    let removals = removals.filter_map(|one| one.changed?.checked_add(settings.hold));
+    let removals = removals.filter_map(|one| one.changed?.checked_add(overlap(settings)));
     Action::Wait { until: removals.filter(|moment| *moment > now).min() }
 }
 
@@ -41,12 +42,17 @@ fn due(now: SystemTime, one: &Published, bundle: &Bundle, settings: &Settings) -
         let annotations = vec![(CHANGED, Some(moment::written(now)))];
         return Some(Publication { bundles: added, annotations, ..publish::unchanged(one) });
     }
-    let held = one.changed.and_then(|changed| changed.checked_add(settings.hold)).is_some_and(|held| held <= now);
+    let held = one.changed.and_then(|changed| changed.checked_add(overlap(settings))).is_some_and(|held| held <= now);
     let alone = publish::changed(one, |_| bundle.clone(), |present| present.is(bundle));
     (held && !alone.is_empty()).then(|| {
         let annotations = vec![(CHANGED, None)];
         Publication { bundles: alone, annotations, ..publish::unchanged(one) }
     })
+}
+
+/// How long what was published before stays: replicas serve by it until their doubt is over.
+fn overlap(settings: &Settings) -> Duration {
+    settings.hold.max(PATIENCE.saturating_mul(2))
 }
 
 /// What stands in a configuration besides.

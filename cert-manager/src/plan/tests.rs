@@ -267,6 +267,38 @@ fn what_cannot_be_read_holds_up_what_depends_on_it_and_nothing_else() {
 }
 
 #[test]
+fn a_secret_that_another_project_keeps_too_is_a_finding() {
+    let told = |source, kept: bool| {
+        let mut facts = Facts::settled();
+        facts.settings.source = source;
+        if kept {
+            facts.tls().annotations.insert("cert-manager.io/certificate-name".to_owned(), "berth-tls".to_owned());
+        }
+        let state = State::of(&facts.settings, facts.ca.as_ref(), facts.tls.as_ref(), Vec::new());
+        findings(facts.now, &state, &facts.settings).into_iter().map(|(_, found)| found.to_string()).collect::<String>()
+    };
+    let both = told(Source::Manager, true);
+    assert!(both.contains("keeps the Secret `berth-tls` as well") && both.contains("set `source: secret`"), "{both}");
+    for (source, kept) in [(Source::Manager, false), (Source::Secret, true), (Source::Nobody, true)] {
+        assert_eq!(told(source, kept), "");
+    }
+}
+
+/// However short the hold: replicas that doubt the new leaf serve by the old one meanwhile.
+#[test]
+fn what_was_published_before_outlives_the_doubt() {
+    let mut facts = Facts::settled();
+    (facts.settings.source, facts.settings.hold, facts.ca) = (Source::Secret, Duration::from_secs(1), None);
+    facts.tls = Some(secret(&[], &leaf(&B, &[&B])));
+    let changed = note("bundle-changed", &moment::written(facts.now - PATIENCE));
+    for at in 0..2 {
+        facts.publish(at, &bundle(&[&B, &A]));
+        facts.configuration(at).annotations.extend([changed.clone()]);
+    }
+    check(facts, |_| (), "wait until 1 h");
+}
+
+#[test]
 fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
     let source = |facts: &mut Facts| {
         facts.settings.source = Source::Secret;

@@ -14,6 +14,8 @@ pub struct Serving {
     pub bundle: Option<Bundle>,
     /// When the last leaf that was ever in this Secret has expired.
     pub valid_until: Option<SystemTime>,
+    /// The CNCF project cert-manager keeps this Secret.
+    pub kept_by_cert_manager: bool,
 }
 
 impl Serving {
@@ -24,6 +26,10 @@ impl Serving {
             chain: chain(),
             bundle: secret.entry(served::BUNDLE).map(Bundle::read),
             valid_until: notes.moment(&secret.annotations, VALID_UNTIL),
+            kept_by_cert_manager: secret.annotations.contains_key(KEEPER),
         }
     }
 }
+
+/// Annotation of the Secrets that it writes. Source: <https://cert-manager.io/docs/reference/annotations/>.
+const KEEPER: &str = "cert-manager.io/certificate-name";

@@ -5,7 +5,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* The objects of .file in ../base as they stand there, in the namespace of the release .root; .annotations are added. */}}
+{{/* The objects of .file in base as they stand there, in the namespace of the release .root; .annotations are added. */}}
 {{- define "berth.base" -}}
 {{- $labels := include "berth.labels" .root | fromYaml }}
 {{- $text := .root.Files.Get (print "base/" .file) | required (print "the chart lacks base/" .file) }}

@@ -17,6 +17,7 @@ async fn bad_values_are_refused_with_their_place() {
         ("--set-json=imagePullSecrets=[\"harbor\"]", "at '/imagePullSecrets/0': got string, want object"),
         ("--set=configuration=production", "at '/configuration': got string, want object"),
         ("--set=configuration.kind=Berth", "at '/configuration/kind': value must be 'Configuration'"),
+        ("--set=configuration.pullSecrets=yes", "at '/configuration/pullSecrets': got string, want"),
         ("--set=configuration.profile=prod", "at '/configuration/profile': value must be one of 'production', 'dev'"),
         ("--set=webhook.nodeSelector.pool=3", "at '/webhook/nodeSelector/pool': got number, want string"),
         (
@@ -35,7 +36,9 @@ async fn bad_values_are_refused_with_their_place() {
 /// Its own namespace is the one in which Berth does nothing.
 #[tokio::test]
 async fn the_namespace_that_everybody_uses_is_refused() {
-    check("default", "--set=webhook.replicas=2", "add --namespace berth-system --create-namespace").await;
+    for namespace in ["default", "kube-system", "kube-public", "2026"] {
+        check(namespace, "--set=webhook.replicas=2", "add --namespace berth-system --create-namespace").await;
+    }
 }
 
 async fn check(namespace: &str, flag: &str, words: &str) {

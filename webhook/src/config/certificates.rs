@@ -40,10 +40,15 @@ impl Certificates {
     /// Times that do not fit each other, and times that only a test can want.
     fn check(&self, section: &mut Section<'_, '_>) {
         if self.source != CertificateSource::Berth {
-            for key in ["caLifetime", "leafLifetime", "hold"] {
+            for key in ["caLifetime", "leafLifetime"] {
                 if section.has(key) {
                     section.warning(key, "it has no effect: only with `source: berth` are certificates made by Berth");
                 }
+            }
+            if self.source == CertificateSource::Secret {
+                self.doubt_hold(section);
+            } else if section.has("hold") {
+                section.warning("hold", "it has no effect: with `source: none` Berth publishes nothing");
             }
             return;
         }
@@ -76,6 +81,10 @@ impl Certificates {
         if self.leaf_lifetime < LEAF_LIFETIME_SOUND {
             section.warning("leafLifetime", "less than `24h` is for tests: a controller that is away ends the service");
         }
+        self.doubt_hold(section);
+    }
+
+    fn doubt_hold(&self, section: &mut Section<'_, '_>) {
         if self.hold < HOLD_SOUND {
             section.warning("hold", "less than `1m` is for tests: an API server may learn of a new CA later than that");
         }
@@ -191,7 +200,9 @@ mod tests {
     fn what_only_a_test_can_want_is_doubted() {
         warned("{caLifetime: 30s, leafLifetime: 15s, hold: 2s}", &["certificates.leafLifetime", "certificates.hold"]);
         warned("{hold: 59s}", &["certificates.hold"]);
-        warned("{source: secret, hold: 1h}", &["certificates.hold"]);
+        warned("{source: secret, hold: 1h}", &[]);
+        warned("{source: secret, hold: 59s}", &["certificates.hold"]);
+        warned("{source: none, hold: 1h}", &["certificates.hold"]);
         warned(
             "{source: none, caLifetime: 24h, leafLifetime: 48h}",
             &["certificates.caLifetime", "certificates.leafLifetime"],
