@@ -64,7 +64,7 @@ impl<S: Store, O: Observer> Manager<S, O> {
             return future::pending().await;
         }
         let news = Notify::new();
-        let follow = pin!(self.store.follow(&news, |error| self.teller.unheard(&error)));
+        let follow = pin!(self.store.follow(&news, |error, before| self.teller.unheard(&error, before)));
         let work = pin!(self.work(&news));
         match future::select(follow, work).await {
             Either::Left((never, _)) | Either::Right((never, _)) => never,
@@ -104,6 +104,7 @@ impl<S: Store, O: Observer> Manager<S, O> {
         loop {
             match self.turn().await {
                 Ok(Turn::Next) => failures = 0,
+                Ok(Turn::Paced) => (), // nothing has succeeded yet
                 Ok(Turn::Wait { until }) => {
                     failures = 0;
                     alarm::wait(until, news).await;
@@ -136,7 +137,7 @@ impl<S: Store, O: Observer> Manager<S, O> {
         let pause = self.pace.lock().unwrap_or_else(PoisonError::into_inner).pause(&objects, Instant::now());
         if !pause.is_zero() {
             time::sleep(pause).await;
-            return Ok(Turn::Next); // what was read is old by now
+            return Ok(Turn::Paced); // what was read is old by now
         }
         if SystemTime::now().duration_since(started).is_ok_and(|age| age < FRESH) {
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).wrote(objects, Instant::now());
@@ -163,6 +164,8 @@ pub struct Look {
 enum Turn {
     /// Another look, at once.
     Next,
+    /// The same, after a pause in which nothing was done.
+    Paced,
     /// Nothing, until an object changes or a moment comes.
     Wait {
         /// The moment.

@@ -42,7 +42,8 @@ pub enum Action {
     },
     /// Make a CA that signs, because none can.
     IssueAuthority(Inheritance),
-    /// Give the CA's Secret a generation above every other, because it is an old one that was put back.
+    /// Give the CA's Secret a generation above every other, because it is an old one that was put back, or not the one that
+    /// certificates came from so far.
     Renumber(Inheritance),
     /// Make the CA that is coming: the first step of a rotation.
     StartRotation {

@@ -64,11 +64,12 @@ pub trait Store: Send + Sync + 'static {
         change: ConfigurationChange,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Notifies `news` whenever one of the objects may have changed, for ever. What hinders it goes to `failed`.
+    /// Notifies `news` whenever one of the objects may have changed, for ever. What hinders it goes to `failed`, with
+    /// how many failures in a row came before it.
     fn follow(
         &self,
         news: &Notify,
-        failed: impl Fn(StoreError) + Send + Sync,
+        failed: impl Fn(StoreError, u32) + Send + Sync,
     ) -> impl Future<Output = Infallible> + Send;
 }
 

@@ -60,7 +60,7 @@ const CONFLICT: Duration = Duration::from_millis(50);
 const CONFLICTS: Duration = Duration::from_secs(2);
 /// The first pause after another failure, and the longest.
 const FAILURE: Duration = Duration::from_millis(500);
-const FAILURES: Duration = Duration::from_secs(30);
+const FAILURES: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -61,20 +61,22 @@ impl<O: Observer> Teller<O> {
         self.observer.happened(&About { subject, namespace, uid }, news);
     }
 
-    /// A watch broke off, and is taken up again. What is wrong for longer is told by whoever reads.
-    pub(super) fn unheard(&self, error: &StoreError) {
-        if error.fault.may_pass() {
+    /// A watch broke off after so many failures in a row, and is taken up again. What is wrong for longer is told by whoever
+    /// reads, unless only watching is forbidden.
+    pub(super) fn unheard(&self, error: &StoreError, before: u32) {
+        if error.fault.may_pass() || before < PATIENT {
             info!(%error, "a watch broke off");
         } else {
             self.trouble(error);
         }
     }
 
-    /// A step has failed, after so many failures in a row, and will be tried again. An API server that restarts is no news.
+    /// A step has failed, after so many failures in a row, and will be tried again. An API server that restarts is no news;
+    /// it may also forbid what it allows a moment later, when it has read all roles.
     pub(super) fn failed(&self, failure: &Failure, before: u32) {
         match failure {
             Failure::Store(error) if error.is_conflict() => debug!(%error, "somebody else was first"),
-            Failure::Store(error) if error.fault.may_pass() && before < PATIENT => info!(%error, "tried again soon"),
+            Failure::Store(error) if before < PATIENT => info!(%error, "tried again soon"),
             Failure::Store(error) => self.trouble(error),
             Failure::Issue { subject, .. } => {
                 let why = failure.to_string();
@@ -98,7 +100,7 @@ impl<O: Observer> Teller<O> {
     }
 }
 
-/// Failures in a row that may have passed by the time somebody reads of them: some ten seconds.
+/// Failures in a row that may have passed by the time somebody reads of them: some seconds.
 const PATIENT: u32 = 4;
 /// Time between two reports of the same trouble.
 const TELL_EVERY: Duration = Duration::from_secs(60);

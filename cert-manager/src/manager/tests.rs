@@ -138,16 +138,18 @@ async fn what_passes_by_itself_is_not_told_and_nothing_is_told_again_within_a_mi
     let forbidden = || error(Fault::Forbidden { said: "secrets \"berth-ca\" is forbidden".to_owned() });
     let teller = &world.manager.teller;
     for before in 0..4 {
-        teller.unheard(&away());
-        teller.failed(&away().into(), before);
-        teller.failed(&error(Fault::Conflict).into(), before);
+        for fault in [away(), forbidden(), error(Fault::Conflict)] {
+            teller.unheard(&fault, before);
+            teller.failed(&fault.into(), before);
+        }
     }
+    teller.unheard(&away(), 4);
     assert_eq!(world.heard(), [""; 0]);
     teller.failed(&away().into(), 4);
     assert_eq!(world.heard(), ["CertificateTrouble"]);
     for _ in 0..119 {
-        teller.unheard(&forbidden());
-        teller.failed(&forbidden().into(), 0);
+        teller.unheard(&forbidden(), 4);
+        teller.failed(&forbidden().into(), 4);
         time::advance(Duration::from_secs(1)).await;
     }
     assert_eq!(world.heard(), ["CertificateTrouble"; 2]);

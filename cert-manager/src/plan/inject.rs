@@ -20,8 +20,7 @@ pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Actio
     if !due.is_empty() {
         return Action::Publish(due);
     }
-    let removals = state.configurations.iter().filter(|one| !extra(one, &bundle).is_empty());
-    let removals = removals.filter_map(|one| one.changed?.checked_add(overlap(settings)));
+    let removals = state.configurations.iter().filter_map(|one| one.changed?.checked_add(overlap(settings)));
     Action::Wait { until: removals.filter(|moment| *moment > now).min() }
 }
 
@@ -42,20 +41,17 @@ fn due(now: SystemTime, one: &Published, bundle: &Bundle, settings: &Settings) -
         let annotations = vec![(CHANGED, Some(moment::written(now)))];
         return Some(Publication { bundles: added, annotations, ..publish::unchanged(one) });
     }
-    let held = one.changed.and_then(|changed| changed.checked_add(overlap(settings))).is_some_and(|held| held <= now);
     let alone = publish::changed(one, |_| bundle.clone(), |present| present.is(bundle));
-    (held && !alone.is_empty()).then(|| {
-        let annotations = vec![(CHANGED, None)];
-        Publication { bundles: alone, annotations, ..publish::unchanged(one) }
-    })
+    let over = one.changed.and_then(|changed| changed.checked_add(overlap(settings))).is_some_and(|over| over <= now);
+    let (bundles, date) = match one.changed {
+        Some(_) if over => (alone, None),
+        None if !alone.is_empty() => (Vec::new(), Some(moment::written(now))), // what is not needed any more, from now on
+        _ => return None,
+    };
+    Some(Publication { bundles, annotations: vec![(CHANGED, date)], ..publish::unchanged(one) })
 }
 
 /// How long what was published before stays: replicas serve by it until their doubt is over.
 fn overlap(settings: &Settings) -> Duration {
     settings.hold.max(PATIENCE.saturating_mul(2))
-}
-
-/// What stands in a configuration besides.
-fn extra(one: &Published, bundle: &Bundle) -> Bundle {
-    one.object.webhooks.iter().flat_map(|webhook| webhook.bundle.iter()).cloned().collect::<Bundle>().without(bundle)
 }

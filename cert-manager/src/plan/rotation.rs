@@ -75,18 +75,29 @@ impl<'a> View<'a> {
 
     /// The CA's Secret is whole, and the newest of all.
     fn mend(&self) -> Option<Action> {
-        let inherited = || inheritance(self.now, self.state, self.settings);
+        let inherited = inheritance(self.now, self.state, self.settings);
+        let outnumbered = self.generation == 0 || self.generation < self.state.highest_generation();
         match (self.signing(), &self.ca.coming, self.coming()) {
-            (None, _, None) => Some(Action::IssueAuthority(inherited())),
+            (None, _, None) => Some(Action::IssueAuthority(inherited)),
             (None, _, Some(_)) => Some(self.promotion()),
-            _ if self.generation == 0 || self.generation < self.state.highest_generation() => {
+            _ if outnumbered || self.is_served_by_others(&inherited) => {
                 let own = self.bundle.without(&self.ca.retired);
-                let inherited = inherited();
                 Some(Action::Renumber(Inheritance { retired: inherited.retired.without(&own), ..inherited }))
             }
             (Some(_), Some(_), None) => Some(Action::StartRotation { generation: self.generation + 1 }),
             (Some(_), ..) => None,
         }
+    }
+
+    /// API servers accept the leaf that is stored, and yet no CA of the Secret has signed it: somebody else brought
+    /// certificates so far, or this is another Secret than it was.
+    fn is_served_by_others(&self, inherited: &Inheritance) -> bool {
+        let chain = self.serving.and_then(|serving| serving.content.chain.as_ref().ok());
+        let webhooks = self.state.configurations.iter().flat_map(|one| &one.object.webhooks);
+        let published: Bundle = webhooks.flat_map(|webhook| webhook.bundle.iter()).cloned().collect();
+        let accepted =
+            |bundle| chain.is_some_and(|chain| chain.verify(bundle, &self.settings.call(), self.now).is_ok());
+        self.leaf.is_none() && accepted(&published) && accepted(&inherited.retired)
     }
 
     /// A leaf is there that API servers accept, long enough, of the CA that signs next.

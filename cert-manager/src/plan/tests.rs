@@ -94,6 +94,33 @@ fn a_leaf_that_nobody_would_accept_is_replaced_at_once() {
     let stranger =
         |facts: &mut Facts| facts.tls = Some(secret(&[note("generation", "3")], &leaf(&STRANGER, &[&STRANGER])));
     check(Facts::settled(), stranger, none);
+    // API servers accept it: somebody else brought certificates so far. It is served on until the hold is over.
+    let brought = |facts: &mut Facts| {
+        stranger(facts);
+        (0..2).for_each(|at| facts.publish(at, &bundle(&[&STRANGER])));
+    };
+    check(Facts::settled(), brought, "renumber 4 beside [stranger]");
+    let hours = |hours: u32| {
+        move |facts: &mut Facts| {
+            brought(facts);
+            facts
+                .ca()
+                .annotations
+                .extend([note("generation", "4"), note("retired-until", &moment::written(start() + 90 * DAY))]);
+            facts.tls().annotations.extend([note("generation", "4")]);
+            set(facts.ca(), "retired.crt", STRANGER.pem());
+            set(facts.tls(), "ca.crt", &bundle(&[&A, &STRANGER]).to_pem());
+            for at in 0..2 {
+                facts.publish(at, &bundle(&[&A, &STRANGER]));
+                facts.configuration(at).annotations.extend([note("generation", "4")]);
+            }
+            let published = moment::written(facts.now);
+            facts.ca().annotations.extend([note("published", &published)]);
+            facts.now += hours * HOUR;
+        }
+    };
+    check(Facts::settled(), hours(0), "wait until 1 h");
+    check(Facts::settled(), hours(1), "issue leaf Signing Rotation");
     check(Facts::rotating(), |facts| facts.tls = None, none); // by A, which is known everywhere
     let held = |facts: &mut Facts| (facts.tls, facts.now) = (None, start() + 2 * HOUR);
     check(Facts::rotating(), held, "issue leaf Coming NoneUsable");
@@ -337,6 +364,22 @@ fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
     };
     check(Facts::settled(), both(9), "wait until 1 h");
     check(Facts::settled(), both(10), "publish 2x[b], 2x[b]");
+    // In two steps: the new CA beside the old one, and a day later the old one goes.
+    let in_force = |minutes: u32| {
+        move |facts: &mut Facts| {
+            both(minutes)(facts);
+            facts.tls = Some(secret(&[], &leaf(&A, &[&A, &B])));
+        }
+    };
+    check(Facts::settled(), in_force(9), "wait until 1 h");
+    check(Facts::settled(), in_force(10), "publish 0x[], 0x[]"); // the date goes
+    let dropped = |facts: &mut Facts| {
+        in_force(0)(facts);
+        facts.tls = Some(secret(&[], &leaf(&B, &[&B])));
+        (0..2).for_each(|at| drop(facts.configuration(at).annotations.remove("berth.dev/bundle-changed")));
+        facts.now += DAY;
+    };
+    check(Facts::settled(), dropped, "publish 0x[], dated, 0x[], dated");
     let injected = with(|facts| {
         facts.configuration(0).annotations.insert("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
     });

@@ -60,7 +60,9 @@ impl Cluster {
             let (verb, fault) = broken(&error);
             StoreError { verb, subject: subject.clone(), fault }
         };
-        watcher(api, config).backoff(Pause).map(move |event| event.map(drop).map_err(&failed)).boxed()
+        // That a list begins is no news: it may be about to fail.
+        let news = |event| future::ready((!matches!(event, Ok(watcher::Event::Init))).then_some(event));
+        watcher(api, config).backoff(Pause).filter_map(news).map(move |event| event.map(drop).map_err(&failed)).boxed()
     }
 
     fn all_changes(&self) -> Vec<Changes> {
@@ -141,14 +143,20 @@ impl Store for Cluster {
         call.within(api.patch(&which.name, &self.parameters(), &Patch::Strategic(patch))).await.map(drop)
     }
 
-    async fn follow(&self, news: &Notify, failed: impl Fn(StoreError) + Send + Sync) -> Infallible {
+    async fn follow(&self, news: &Notify, failed: impl Fn(StoreError, u32) + Send + Sync) -> Infallible {
         let failed = &failed;
         let all = self.all_changes().into_iter().map(|changes| async move {
-            let mut changes = pin!(changes);
+            let (mut changes, mut failures) = (pin!(changes), 0);
             while let Some(change) = changes.next().await {
                 match change {
-                    Ok(()) => news.notify_one(),
-                    Err(error) => failed(error),
+                    Ok(()) => {
+                        failures = 0;
+                        news.notify_one();
+                    }
+                    Err(error) => {
+                        failed(error, failures);
+                        failures += 1;
+                    }
                 }
             }
         });

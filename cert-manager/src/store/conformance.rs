@@ -142,7 +142,7 @@ impl<S: Store, W: World> Suite<'_, S, W> {
 
     /// Each kind of object that is followed wakes whoever waits.
     async fn news_come(&self) {
-        let (news, failed) = (Notify::new(), |error: StoreError| panic!("{error}"));
+        let (news, failed) = (Notify::new(), |error: StoreError, _| panic!("{error}"));
         let watch = pin!(self.store.follow(&news, failed));
         let check = pin!(async {
             self.settled(&news).await;

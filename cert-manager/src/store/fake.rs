@@ -156,7 +156,7 @@ impl Store for Fake {
         })
     }
 
-    async fn follow(&self, news: &Notify, _failed: impl Fn(StoreError) + Send + Sync) -> Infallible {
+    async fn follow(&self, news: &Notify, _failed: impl Fn(StoreError, u32) + Send + Sync) -> Infallible {
         let mut changed = self.changed.subscribe();
         loop {
             news.notify_one();

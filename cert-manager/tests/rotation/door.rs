@@ -150,7 +150,7 @@ impl Store for Door {
         self.write(Subject::Configuration(name.clone()), write).await
     }
 
-    async fn follow(&self, news: &Notify, failed: impl Fn(StoreError) + Send + Sync) -> Infallible {
+    async fn follow(&self, news: &Notify, failed: impl Fn(StoreError, u32) + Send + Sync) -> Infallible {
         self.fake.follow(news, failed).await
     }
 }

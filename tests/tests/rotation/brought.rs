@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     LIMIT, SYSTEM,
     rotations::LAGS,
-    stage::Stage,
+    stage::{Stage, entry},
     traffic::{Traffic, connect},
 };
 
@@ -59,6 +59,37 @@ async fn what_somebody_else_brings_is_published_and_replaced_and_no_call_fails()
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn from_berth_to_somebody_else_and_back_no_call_fails() {
+    let mut stage = Stage::start("hold: 2s").await.unwrap();
+    let own = stage.bundles().await.unwrap().concat();
+    let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &LAGS).await.unwrap();
+
+    stage.change("source: secret, hold: 2s").await.unwrap();
+    let owner = Owner::new("somebody");
+    let leaf = owner.leaf();
+    bring(&stage, &owner.content(&leaf)).await;
+    serves(&stage, &leaf, &[&owner]).await;
+    until("Berth's own CA is not trusted any more", LIMIT, async || {
+        let bundles = stage.bundles().await?;
+        ensure!(bundles.iter().all(|bundle| bundle.trim() == owner.pem()), "{bundles:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    // The old CA is still in its Secret.
+    stage.change("hold: 2s").await.unwrap();
+    stage.mended("Berth's own certificate", LIMIT).await;
+    let back = stage.secret("berth-tls").await.unwrap();
+    serves_by(&stage, &entry(&back, "tls.crt").unwrap(), &entry(&back, "ca.crt").unwrap()).await;
+    traffic.end("back").await.none_failed();
+    for bundle in stage.bundles().await.unwrap() {
+        assert!(bundle.contains(owner.pem()), "somebody's last certificate has not expired");
+        assert!(own.contains(bundle.replace(owner.pem(), "").trim()), "it is another CA than before");
+    }
+}
+
 /// Somebody who has an authority.
 struct Owner(Authority);
 
@@ -88,7 +119,11 @@ async fn bring(stage: &Stage, content: &Value) {
 /// Waits until the webhook shows this certificate to whoever trusts these.
 async fn serves(stage: &Stage, leaf: &Leaf, owners: &[&Owner]) {
     let bundle = owners.iter().map(|owner| owner.pem()).collect::<Vec<_>>().join("\n");
-    let wanted = CertificateDer::from_pem_slice(leaf.certificate_pem.as_bytes()).unwrap();
+    serves_by(stage, &leaf.certificate_pem, &bundle).await;
+}
+
+async fn serves_by(stage: &Stage, certificate: &str, bundle: &str) {
+    let wanted = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     until("the certificate is served", LIMIT, async || {
         let shown = connect(&stage.webhook.address(), Some(bundle.as_bytes())).await?;
         ensure!(shown == wanted, "it is another one");

@@ -48,8 +48,7 @@ impl Stage {
         let port = free_port()?;
         managed::install(&cluster, port).await?;
         cluster.namespace(NAMESPACE, &[("berth.dev/admission", "enabled")]).await?;
-        let configuration =
-            format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\ncertificates: {{{certificates}}}\n");
+        let configuration = configuration(certificates);
         if let Some(secret) = secret {
             let secrets = Api::namespaced(cluster.client().await?, SYSTEM);
             secrets.create(&PostParams::default(), secret).await?;
@@ -79,6 +78,13 @@ impl Stage {
     pub(crate) async fn restart(&mut self) -> anyhow::Result<&mut Managed> {
         let controller = self.another(&self.between).await?;
         Ok(self.controller.insert(controller))
+    }
+
+    /// A new controller in place of the one that runs, with another section `certificates`.
+    pub(crate) async fn change(&mut self, certificates: &str) -> anyhow::Result<()> {
+        self.controller = None;
+        self.configuration = configuration(certificates);
+        self.restart().await.map(drop)
     }
 
     /// Waits until the API server reviews Pods by the webhook.
@@ -178,6 +184,10 @@ impl Stage {
         })
         .await
     }
+}
+
+fn configuration(certificates: &str) -> String {
+    format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\ncertificates: {{{certificates}}}\n")
 }
 
 /// With which `user` reaches the API server itself.
