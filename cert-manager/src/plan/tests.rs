@@ -327,33 +327,30 @@ fn what_was_published_before_outlives_the_doubt() {
 
 #[test]
 fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
-    let source = |facts: &mut Facts| {
-        facts.settings.source = Source::Secret;
-        facts.ca = None;
-        (0..2).for_each(|at| facts.publish(at, &Bundle::default()));
+    check(Facts::brought(), |_| (), "publish 2x[a], dated, 2x[a], dated");
+    check(Facts::brought(), |facts| facts.tls = None, "wait until news");
+    check(Facts::brought(), |facts| set(facts.tls(), "ca.crt", "garbage"), "wait until news");
+    check(Facts::brought(), |facts| set(facts.tls(), "ca.crt", B.pem()), "wait until news");
+    check(Facts::brought(), |facts| facts.now = start() + 91 * DAY, "wait until news");
+    let published = |facts: &mut Facts| (0..2).for_each(|at| facts.publish(at, &bundle(&[&A])));
+    check(Facts::brought(), published, "wait until news");
+    let injected = |facts: &mut Facts| {
+        facts.configuration(0).annotations.insert("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
     };
-    check(Facts::settled(), source, "publish 2x[a], dated, 2x[a], dated");
-    let with = |change: fn(&mut Facts)| {
-        move |facts: &mut Facts| {
-            source(facts);
-            change(facts);
-        }
-    };
-    check(Facts::settled(), with(|facts| facts.tls = None), "wait until news");
-    check(Facts::settled(), with(|facts| set(facts.tls(), "ca.crt", "garbage")), "wait until news");
-    check(Facts::settled(), with(|facts| set(facts.tls(), "ca.crt", B.pem())), "wait until news");
-    check(Facts::settled(), with(|facts| facts.now = start() + 91 * DAY), "wait until news");
-    let published = with(|facts| (0..2).for_each(|at| facts.publish(at, &bundle(&[&A]))));
-    check(Facts::settled(), published, "wait until news");
-    // Another CA: the one before stays for the hold.
-    let changed = with(|facts| {
+    check(Facts::brought(), injected, "publish 2x[a], dated");
+}
+
+/// The one before stays for the hold.
+#[test]
+fn another_bundle_of_somebody_elses_is_published_beside_the_one_before() {
+    let other = |facts: &mut Facts| {
         facts.tls = Some(secret(&[], &leaf(&B, &[&B])));
         (0..2).for_each(|at| facts.publish(at, &bundle(&[&A])));
-    });
-    check(Facts::settled(), changed, "publish 2x[b+a], dated, 2x[b+a], dated");
+    };
+    check(Facts::brought(), other, "publish 2x[b+a], dated, 2x[b+a], dated");
     let both = |minutes: u32| {
         move |facts: &mut Facts| {
-            changed(facts);
+            other(facts);
             for at in 0..2 {
                 facts.publish(at, &bundle(&[&B, &A]));
                 let changed = moment::written(start() + HOUR);
@@ -362,8 +359,8 @@ fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
             facts.now += minutes * Duration::from_secs(60);
         }
     };
-    check(Facts::settled(), both(9), "wait until 1 h");
-    check(Facts::settled(), both(10), "publish 2x[b], 2x[b]");
+    check(Facts::brought(), both(9), "wait until 1 h");
+    check(Facts::brought(), both(10), "publish 2x[b], 2x[b]");
     // In two steps: the new CA beside the old one, and a day later the old one goes.
     let in_force = |minutes: u32| {
         move |facts: &mut Facts| {
@@ -371,17 +368,13 @@ fn the_bundle_of_somebody_elses_secret_is_published_once_it_is_verified() {
             facts.tls = Some(secret(&[], &leaf(&A, &[&A, &B])));
         }
     };
-    check(Facts::settled(), in_force(9), "wait until 1 h");
-    check(Facts::settled(), in_force(10), "publish 0x[], 0x[]"); // the date goes
+    check(Facts::brought(), in_force(9), "wait until 1 h");
+    check(Facts::brought(), in_force(10), "publish 0x[], 0x[]"); // the date goes
     let dropped = |facts: &mut Facts| {
         in_force(0)(facts);
         facts.tls = Some(secret(&[], &leaf(&B, &[&B])));
         (0..2).for_each(|at| drop(facts.configuration(at).annotations.remove("berth.dev/bundle-changed")));
         facts.now += DAY;
     };
-    check(Facts::settled(), dropped, "publish 0x[], dated, 0x[], dated");
-    let injected = with(|facts| {
-        facts.configuration(0).annotations.insert("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
-    });
-    check(Facts::settled(), injected, "publish 2x[a], dated");
+    check(Facts::brought(), dropped, "publish 0x[], dated, 0x[], dated");
 }

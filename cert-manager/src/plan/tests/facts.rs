@@ -79,6 +79,14 @@ impl Facts {
         }
     }
 
+    /// Somebody else keeps the Secret, and nothing is published.
+    pub(super) fn brought() -> Self {
+        let mut facts = Self::settled();
+        (facts.settings.source, facts.ca) = (Source::Secret, None);
+        (0..2).for_each(|at| facts.publish(at, &Bundle::default()));
+        facts
+    }
+
     /// B is coming, and everything has learned of it but the leaf: generation 4, published now.
     pub(super) fn rotating() -> Self {
         let mut facts = Self::settled();
