@@ -1,6 +1,12 @@
 //! The loop itself, and what others do to the bundles.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use berth_cert_manager::{
     Bundle, Manager, Settings,
@@ -18,22 +24,25 @@ use crate::door::{Door, Weather};
 struct Scene {
     fake: Arc<Fake>,
     settings: Settings,
+    /// The API server does not answer, for each of the managers.
+    away: Vec<Arc<AtomicBool>>,
     _managers: JoinSet<()>,
 }
 
 impl Scene {
     async fn new(managers: u64) -> Self {
         let (fake, settings, mut tasks) = (Arc::new(Fake::default()), Settings::berth("berth-system"), JoinSet::new());
-        let scene = |tasks| Self { fake: fake.clone(), settings: settings.clone(), _managers: tasks };
+        let mut away = Vec::new();
         for name in &settings.configurations {
             configure(&fake, name);
         }
         for seed in 0..managers {
             let door = Door::new(fake.clone(), seed, Weather::default());
+            away.push(door.away());
             let manager = Manager::with_store(door, settings.clone(), ());
             tasks.spawn(async move { match manager.run().await {} });
         }
-        let scene = scene(tasks);
+        let scene = Self { fake, settings, away, _managers: tasks };
         for name in &scene.settings.configurations {
             scene.back(name).await;
         }
@@ -79,6 +88,22 @@ async fn a_wiped_bundle_is_back_within_five_seconds_each_time() {
         let took = scene.back(name).await;
         assert!(took <= Duration::from_secs(5), "round {round}: {took:?}");
         time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// Not only when the pause is over that grew while it was away.
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_back_is_heard_of() {
+    let scene = Scene::new(1).await;
+    let [lost, other] = &scene.settings.configurations[..] else { panic!("there are two") };
+    for round in 0..5 {
+        scene.away[0].store(true, Ordering::Relaxed);
+        scene.wipe(lost);
+        time::sleep(Duration::from_secs(300) + round * Duration::from_millis(700)).await;
+        scene.away[0].store(false, Ordering::Relaxed);
+        scene.fake.edit_configuration(other, "helm", |_| ()); // what watches bring when they are taken up again
+        let took = scene.back(lost).await;
+        assert!(took <= Duration::from_secs(1), "round {round}: {took:?}");
     }
 }
 

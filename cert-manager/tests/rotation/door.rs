@@ -43,6 +43,8 @@ pub(crate) struct Door {
     frozen: Mutex<Vec<Memory>>,
     /// The role lacks every right to configurations.
     forbidden: AtomicBool,
+    /// Nobody answers.
+    away: Arc<AtomicBool>,
 }
 
 /// An object as it was, or that it was missing.
@@ -59,7 +61,13 @@ impl Door {
             weather,
             frozen: Mutex::default(),
             forbidden: AtomicBool::new(false),
+            away: Arc::default(),
         }
+    }
+
+    /// Nobody answers for as long as this is so.
+    pub(crate) fn away(&self) -> Arc<AtomicBool> {
+        self.away.clone()
     }
 
     /// From now on these are seen as they were.
@@ -80,7 +88,7 @@ impl Door {
         if self.forbidden.load(Ordering::Relaxed) && matches!(subject, Subject::Configuration(_)) {
             return Err(StoreError { verb: "get", subject, fault: Fault::Forbidden { said: "403".to_owned() } });
         }
-        if self.dice().percent(self.weather.failures) {
+        if self.away.load(Ordering::Relaxed) || self.dice().percent(self.weather.failures) {
             return Err(StoreError { verb: "get", subject, fault: Fault::Unavailable { said: "500".to_owned() } });
         }
         Ok(())
