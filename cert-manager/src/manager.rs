@@ -12,10 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::{
-    FutureExt as _,
-    future::{self, Either},
-};
+use futures::future::{self, Either};
 use kube::Client;
 use tokio::{
     sync::Notify,
@@ -117,7 +114,10 @@ impl<S: Store, O: Observer> Manager<S, O> {
                         time::sleep(pause).await;
                     } else {
                         // An API server that is back brings news.
-                        let news = async { time::sleep(GATHER).then(|()| news.notified()).await };
+                        let news = async {
+                            time::sleep(GATHER).await;
+                            news.notified().await;
+                        };
                         let _late = time::timeout(pause, news).await;
                     }
                     failures += 1;

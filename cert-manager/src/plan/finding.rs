@@ -63,10 +63,6 @@ pub fn findings(now: SystemTime, state: &State, settings: &Settings) -> Vec<(Sub
             if let Some(Err(error)) = authority {
                 found.push((Subject::Secret(settings.authority_secret.clone()), Finding::Authority(error.to_string())));
             }
-            if state.serving.as_ref().is_some_and(|stored| stored.content.kept_by_cert_manager) {
-                found.push((serving, Finding::Kept(settings.serving_secret.clone())));
-                return found;
-            }
             found.extend(state.configurations.iter().filter_map(|one| {
                 let annotation = one.injector?;
                 Some((Subject::Configuration(one.name.clone()), Finding::Injector { annotation }))
@@ -77,8 +73,15 @@ pub fn findings(now: SystemTime, state: &State, settings: &Settings) -> Vec<(Sub
         }
         Source::Secret => (),
     }
-    found.extend(refusal(now, state, settings).map(|why| (serving, Finding::Leaf(why))));
+    let unusable = || refusal(now, state, settings).map(Finding::Leaf);
+    found.extend(kept_twice(state, settings).or_else(unusable).map(|finding| (serving, finding)));
     found
+}
+
+/// The serving Secret has two who write it: that explains whatever else is wrong with it.
+fn kept_twice(state: &State, settings: &Settings) -> Option<Finding> {
+    let theirs = state.serving.as_ref()?.content.kept_by_cert_manager;
+    (theirs && settings.source == Source::Manager).then(|| Finding::Kept(settings.serving_secret.clone()))
 }
 
 /// Why the leaf that is stored cannot be served; none where there is no Secret, or it can.

@@ -19,7 +19,9 @@ impl Hold {
     /// What `state` says. A moment that lies far ahead was noted by a clock that was wrong; by an hour they may differ.
     pub(super) fn of(now: SystemTime, state: &State, settings: &Settings) -> Self {
         let length = settings.hold;
-        let sane = |moment: &SystemTime| now.checked_add(length + BACK_DATED).is_none_or(|limit| *moment <= limit);
+        let sane = |moment: &SystemTime| {
+            now.checked_add(length.saturating_add(BACK_DATED)).is_none_or(|limit| *moment <= limit)
+        };
         let noted = state.authorities.as_ref().and_then(|stored| stored.content.published);
         let returned = state.configurations.iter().filter_map(|one| one.changed);
         Self { now, length, noted: noted.filter(sane), returned: returned.filter(sane).max() }

@@ -301,13 +301,19 @@ fn a_secret_that_another_project_keeps_too_is_a_finding() {
         if kept {
             facts.tls().annotations.insert("cert-manager.io/certificate-name".to_owned(), "berth-tls".to_owned());
         }
-        let state = State::of(&facts.settings, facts.ca.as_ref(), facts.tls.as_ref(), Vec::new());
-        findings(facts.now, &state, &facts.settings).into_iter().map(|(_, found)| found.to_string()).collect::<String>()
+        let injector = ("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
+        facts.configuration(0).annotations.extend(kept.then_some(injector));
+        let state = State::of(&facts.settings, facts.ca.as_ref(), facts.tls.as_ref(), facts.configurations);
+        let found = findings(facts.now, &state, &facts.settings).into_iter();
+        found.map(|(about, found)| format!("{}: {found}", about.name())).collect::<Vec<_>>()
     };
+    // One finding for each object: what is told of it again and again would be news each time.
     let both = told(Source::Manager, true);
-    assert!(both.contains("keeps the Secret `berth-tls` as well") && both.contains("set `source: secret`"), "{both}");
+    assert!(both[0].starts_with("zz-berth.dev: it has the annotation"), "{both:?}");
+    assert!(both[1].starts_with("berth-tls: the CNCF project cert-manager keeps") && both.len() == 2, "{both:?}");
+    assert!(both[1].contains("set `source: secret`"), "{both:?}");
     for (source, kept) in [(Source::Manager, false), (Source::Secret, true), (Source::Nobody, true)] {
-        assert_eq!(told(source, kept), "");
+        assert_eq!(told(source, kept), [""; 0]);
     }
 }
 
