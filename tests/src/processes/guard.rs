@@ -67,7 +67,37 @@ impl Drop for Guard {
 const KILL: &str = r#"read -r id && { read -r reaped || kill -KILL "$id"; }"#;
 /// More than once: the processes that write there are being killed at the same time.
 const REMOVE: &str = r#"read -r kept || for again in 1 2 3 4 5; do rm -rf -- "$1" && break; sleep 1; done"#;
-/// They cannot be removed before the last of their processes is gone. In a control group, only folders can be removed.
-const REMOVE_CGROUPS: &str = r#"read -r kept || for again in 1 2 3 4 5 6 7 8 9 10; do
-    find "$@" -depth -type d -exec rmdir {} + 2>/dev/null; ls -d "$@" >/dev/null 2>&1 || break; sleep 1
+/// They cannot be removed before the last of their processes is gone, and some are free before others. In a control
+/// group, only folders can be removed.
+const REMOVE_CGROUPS: &str = r#"read -r kept || for again in $(seq 60); do
+    find "$@" -depth -type d -exec rmdir {} + 2>/dev/null; [ "$(ls -d "$@" 2>/dev/null)" ] || break; sleep 0.5
 done"#;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread, time::Duration};
+
+    use super::Guard;
+
+    /// A plain folder with a file in it can be removed as little as a control group with a process in it.
+    #[test]
+    fn groups_that_are_free_later_are_removed_later() -> anyhow::Result<()> {
+        let home = tempfile::tempdir()?;
+        let [free, busy] = ["free", "busy"].map(|name| home.path().join(name));
+        fs::create_dir_all(free.join("below"))?;
+        fs::create_dir_all(&busy)?;
+        let process = busy.join("process");
+        fs::write(&process, "")?;
+        let guard = Guard::over_cgroups(&[free.clone(), busy.clone()])?;
+        let ends = thread::spawn(move || {
+            while free.exists() {
+                thread::sleep(Duration::from_millis(10));
+            }
+            fs::remove_file(process)
+        });
+        drop(guard); // it waits for the shell
+        ends.join().expect("it does not panic")?;
+        assert!(!busy.exists(), "it is left");
+        Ok(())
+    }
+}
