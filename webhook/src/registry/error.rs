@@ -155,6 +155,16 @@ impl Error {
         }
     }
 
+    /// The same, told to somebody who calls the image by this name: others may have asked for it by another one.
+    pub(super) fn about(mut self, asked: &Reference) -> Self {
+        if let Self::Unauthorized { image, .. } | Self::Forbidden { image, .. } | Self::NotFound { image, .. } =
+            &mut self
+        {
+            *image = asked.to_string();
+        }
+        self
+    }
+
     /// Its words without the name of `host`, with which they begin.
     pub(super) fn without(&self, host: &str) -> String {
         let words = self.to_string();

@@ -69,6 +69,25 @@ impl<R: Resolve> Shared<R> {
         self.tasks.wait().await;
     }
 
+    /// An answer to this question, or to an equal one that spells the image otherwise.
+    async fn answer(&self, question: &Question<'_>, deadline: std::time::Instant) -> Result<Digest, Error> {
+        let arrived = Instant::now();
+        let key = question.key();
+        if let Some(answer) = self.desk.remembered(&key, arrived) {
+            self.metrics.registries.answer(if answer.is_ok() { Answer::Remembered } else { Answer::Negative });
+            return answer;
+        }
+        let limit = deadline.saturating_duration_since(arrived.into_std());
+        let timed_out = || Err(Error::timed_out(question.image, limit));
+        if limit.is_zero() {
+            return timed_out();
+        }
+        let (mut told, kind) = self.join(key.into_owned(), question, deadline.into());
+        self.metrics.registries.answer(kind);
+        let told = time::timeout_at(deadline.into(), told.wait_for(Option::is_some)).await;
+        told.ok().and_then(Result::ok).and_then(|told| told.clone()).unwrap_or_else(timed_out)
+    }
+
     /// Takes part in the next request for `key`; whether it is another's.
     fn join(&self, key: String, question: &Question<'_>, deadline: Instant) -> (watch::Receiver<Told>, Answer) {
         let mut queues = self.desk.queues();
@@ -89,21 +108,7 @@ impl<R: Resolve> Shared<R> {
 
 impl<R: Resolve> Resolve for Shared<R> {
     async fn resolve(&self, question: &Question<'_>, deadline: std::time::Instant) -> Result<Digest, Error> {
-        let arrived = Instant::now();
-        let key = question.key();
-        if let Some(answer) = self.desk.remembered(&key, arrived) {
-            self.metrics.registries.answer(if answer.is_ok() { Answer::Remembered } else { Answer::Negative });
-            return answer;
-        }
-        let limit = deadline.saturating_duration_since(arrived.into_std());
-        let timed_out = || Err(Error::timed_out(question.image, limit));
-        if limit.is_zero() {
-            return timed_out();
-        }
-        let (mut told, kind) = self.join(key.into_owned(), question, deadline.into());
-        self.metrics.registries.answer(kind);
-        let told = time::timeout_at(deadline.into(), told.wait_for(Option::is_some)).await;
-        told.ok().and_then(Result::ok).and_then(|told| told.clone()).unwrap_or_else(timed_out)
+        self.answer(question, deadline).await.map_err(|error| error.about(question.image))
     }
 
     fn last_known(&self, question: &Question<'_>) -> Option<LastKnown> {

@@ -274,6 +274,23 @@ async fn keys_are_what_is_asked_for_not_how_it_is_spelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everybody_is_told_of_the_image_as_they_spell_it() {
+    let fake = Fake::new();
+    fake.delay(ms(100));
+    let shared = Shared::new(fake, ms(5000));
+    let spellings = ["gone", "gone:latest", "docker.io/gone", "index.docker.io/library/gone"];
+    let images = spellings.map(|image| image.parse::<Reference>().unwrap());
+    for kind in ["the same request", "what is remembered"] {
+        let answers = future::join_all(images.iter().map(|image| ask(&shared, image, within(1000)))).await;
+        for (answer, spelling) in answers.into_iter().zip(spellings) {
+            let told = answer.unwrap_err().to_string();
+            assert!(told.ends_with(&format!(": {spelling}")), "{kind}: {told}");
+        }
+        assert_eq!(shared.inner().questions(), 1, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_nobody_asks_for_costs_nothing() {
     let (shared, _) = shared(Duration::ZERO);
     let images: Vec<Reference> = (0..100).map(|tag| format!("reg.example/app:t{tag}").parse().unwrap()).collect();
