@@ -8,11 +8,11 @@ mod host;
 
 use std::{sync::Arc, time::Duration};
 
-use moka::sync::Cache;
+use moka::{Entry, sync::Cache};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use self::{
-    breaker::{Event, FIRST_PAUSE, LONGEST_PAUSE, shortened},
+    breaker::{Event, FIRST_PAUSE, LONGEST_PAUSE, WINDOW, shortened},
     host::Host,
 };
 use super::{Error, Question, Role, chance::chance};
@@ -81,12 +81,26 @@ impl Health {
 
     /// The host said `error`, and asked to be left alone for `asked`, if it said how long.
     fn pause(&self, key: &str, host: &str, error: &Error, asked: Option<Duration>) {
-        let before = self.pauses.get(key).map(|pause| pause.next_guess);
-        let guess = before.unwrap_or(FIRST_PAUSE);
-        let next_guess = (guess * 2).min(LONGEST_PAUSE);
-        let length = asked.map_or_else(|| shortened(guess, chance()), |asked| lengthened(asked.min(LONGEST_ASKED)));
-        let pause = Pause { until: Instant::now() + length, next_guess, last: error.without(host) };
-        self.pauses.insert(key.to_owned(), pause);
+        let (now, last) = (Instant::now(), error.without(host));
+        let asked = asked.map(|asked| now + lengthened(asked.min(LONGEST_ASKED)));
+        self.pauses.entry_by_ref(key).and_upsert_with(|before| match before.map(Entry::into_value) {
+            // It was asked before it said so.
+            Some(pause) if now < pause.until => {
+                Pause { until: asked.map_or(pause.until, |asked| asked.max(pause.until)), last, ..pause }
+            }
+            before => {
+                let guess = before.map_or(FIRST_PAUSE, |pause| pause.next_guess);
+                let until = asked.unwrap_or_else(|| now + shortened(guess, chance()));
+                Pause { until, next_guess: (guess * 2).min(LONGEST_PAUSE), last }
+            }
+        });
+    }
+
+    /// A question that was asked at `since` was answered. Only after a pause does that end it.
+    fn answered(&self, key: &str, since: Instant) {
+        if self.pauses.get(key).is_some_and(|pause| pause.until <= since) {
+            self.pauses.invalidate(key);
+        }
     }
 }
 
@@ -113,7 +127,7 @@ impl Turn<'_> {
             self.probe = false; // it has been decided
         }
         match error {
-            None => self.health.pauses.invalidate(&self.key),
+            None => self.health.answered(&self.key, self.since),
             Some(error @ Error::TooMany { host, retry_after }) => {
                 self.health.pause(&self.key, host, error, *retry_after);
             }
@@ -126,12 +140,12 @@ impl Turn<'_> {
 
     /// What the answer says about the host; nothing where it had too little time.
     fn event(&self, error: Option<&Error>) -> Option<Event> {
-        let (probe, alone) = (self.probe, self.role == Role::Mirror);
+        let (probe, mirror, waited) = (self.probe, self.role == Role::Mirror, self.since.elapsed());
+        let failed = |silence| Some(Event::Failed { probe, alone: mirror.then_some(silence) });
         match error {
-            Some(Error::TimedOut { .. }) if !alone && Instant::now() < self.since + PATIENCE => None,
-            Some(Error::TimedOut { .. } | Error::Unreachable { .. } | Error::Busy { .. }) => {
-                Some(Event::Failed { probe, alone })
-            }
+            Some(Error::TimedOut { .. }) if !mirror && waited < PATIENCE => None,
+            Some(Error::TimedOut { .. }) => failed(waited), // the next one would cost another wait
+            Some(Error::Unreachable { .. } | Error::Busy { .. }) => failed(WINDOW),
             Some(Error::Paused { .. }) => None,
             None
             | Some(

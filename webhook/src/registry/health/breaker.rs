@@ -44,8 +44,8 @@ pub(super) enum Event {
     ProbeAbandoned,
     /// The host answered, whatever it said.
     Answered { probe: bool },
-    /// The host failed; `alone` is enough where nothing has succeeded lately.
-    Failed { probe: bool, alone: bool },
+    /// The host failed; this alone is enough where it has answered nothing for as long as `alone`.
+    Failed { probe: bool, alone: Option<Duration> },
 }
 
 impl Breaker {
@@ -83,7 +83,7 @@ impl Breaker {
             }
             (State::Closed, Event::Failed { alone, .. }) => {
                 self.window.count(false, now);
-                if self.window.is_sick(alone) { State::open(now, FIRST_PAUSE, chance) } else { State::Closed }
+                if self.window.is_sick(alone, now) { State::open(now, FIRST_PAUSE, chance) } else { State::Closed }
             }
             (state, Event::Failed { .. } | Event::ProbeStarted | Event::ProbeAbandoned) => state,
         };
@@ -106,6 +106,8 @@ pub(super) fn shortened(pause: Duration, chance: f64) -> Duration {
 #[derive(Clone, Debug, Default)]
 struct Window {
     seconds: VecDeque<Second>,
+    /// When it answered for the last time.
+    answered: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,18 +129,22 @@ impl Window {
             let count = if answered { &mut second.answered } else { &mut second.failed };
             *count = count.saturating_add(1);
         }
+        if answered {
+            self.answered = Some(now);
+        }
     }
 
     /// The rule, right after a failure was counted.
-    fn is_sick(&self, alone: bool) -> bool {
+    fn is_sick(&self, alone: Option<Duration>, now: Instant) -> bool {
         let failed: u32 = self.seconds.iter().map(|second| second.failed).fold(0, u32::saturating_add);
         let answered: u32 = self.seconds.iter().map(|second| second.answered).fold(0, u32::saturating_add);
-        (alone && answered == 0) || (failed >= FAILURES && failed > answered)
+        let silent = |long| self.answered.is_none_or(|answered| answered + long <= now);
+        alone.is_some_and(silent) || (failed >= FAILURES && failed > answered)
     }
 }
 
 /// How long endings count.
-const WINDOW: Duration = Duration::from_secs(10);
+pub(super) const WINDOW: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 /// Failures that open a breaker, if they are more than half of the endings.
 const FAILURES: u32 = 5;

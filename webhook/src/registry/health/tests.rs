@@ -88,6 +88,27 @@ async fn a_mirror_that_fails_costs_one_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_mirror_that_goes_dark_costs_one_wait() {
+    let health = health();
+    let mirror = |took, answer| ask(&health, HOST, Role::Mirror, Duration::from_millis(took), answer);
+    for _ in 0..100 {
+        mirror(1, Ok(digest())).await.unwrap();
+    }
+    assert!(!paused(&mirror(1_500, Err(timed_out())).await));
+    assert!(paused(&mirror(0, Ok(digest())).await));
+    // One connection that stalls, while others are served, proves nothing.
+    time::advance(FIRST_PAUSE).await;
+    mirror(1, Ok(digest())).await.unwrap();
+    let served = async {
+        time::sleep(Duration::from_secs(1)).await;
+        mirror(1, Ok(digest())).await
+    };
+    let (stalled, served) = future::join(mirror(1_500, Err(timed_out())), served).await;
+    assert!(!paused(&stalled) && served.is_ok());
+    assert!(mirror(0, Ok(digest())).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_counts_where_a_source_had_a_second() {
     for (took, counts) in [(999, false), (1_000, true)] {
         let health = health();
@@ -233,6 +254,20 @@ async fn a_host_that_does_not_say_how_long_is_left_alone_longer_each_time() {
     assert!(source(&health, Ok(digest())).await.is_ok());
     source(&health, Err(too_many(None))).await.unwrap_err();
     assert!(left_alone(&health).await <= 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_before_a_pause_does_not_end_or_lengthen_it() {
+    for (asked, least, most) in [(Some(30), 29_900, 33_000), (None, 650, 1_000)] {
+        let health = health();
+        let after = |took, answer| ask(&health, HOST, Role::Source, Duration::from_millis(took), answer);
+        let limits = |seconds| Err(too_many(seconds));
+        let crowd =
+            [after(10, limits(asked)), after(20, limits(None)), after(30, limits(None)), after(40, limits(Some(0)))];
+        future::join(future::join_all(crowd), after(100, Ok(digest()))).await.1.unwrap();
+        let pause = left_alone(&health).await;
+        assert!((least..=most).contains(&pause), "asked for {asked:?}: {pause} ms");
+    }
 }
 
 #[tokio::test(start_paused = true)]

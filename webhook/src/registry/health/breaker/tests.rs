@@ -3,8 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 const ANSWERED: Event = Event::Answered { probe: false };
-const FAILED: Event = Event::Failed { probe: false, alone: false };
-const MIRROR_FAILED: Event = Event::Failed { probe: false, alone: true };
+const FAILED: Event = Event::Failed { probe: false, alone: None };
+const MIRROR_FAILED: Event = Event::Failed { probe: false, alone: Some(WINDOW) };
+const MIRROR_SILENT: Event = Event::Failed { probe: false, alone: Some(Duration::from_secs(1)) };
 
 /// Plays events, each so many milliseconds after the one before, and tells the state in a letter after each.
 #[track_caller]
@@ -57,11 +58,14 @@ fn one_failure_of_a_mirror_opens_it_unless_it_answered_lately() {
     check(&[(0, MIRROR_FAILED)], "o");
     check(&[(0, ANSWERED), (9_999, MIRROR_FAILED)], "cc");
     check(&[(0, ANSWERED), (10_000, MIRROR_FAILED)], "co");
+    check(&[(0, ANSWERED), (999, MIRROR_SILENT)], "cc");
+    check(&[(0, ANSWERED), (1_000, MIRROR_SILENT)], "co");
+    check(&[&[(0, ANSWERED); 99][..], &[(1_000, MIRROR_SILENT)]].concat(), &["c".repeat(99), "o".to_owned()].concat());
 }
 
 #[test]
 fn one_question_decides_when_the_pause_is_over() {
-    let (failed, answered) = (Event::Failed { probe: true, alone: false }, Event::Answered { probe: true });
+    let (failed, answered) = (Event::Failed { probe: true, alone: None }, Event::Answered { probe: true });
     let probe = Event::ProbeStarted;
     check(&[(0, MIRROR_FAILED), (1_000, probe), (9, answered), (0, FAILED)], "ohcc");
     check(&[(0, MIRROR_FAILED), (1_000, probe), (9, failed), (1_999, FAILED), (1, FAILED)], "ohoop");
@@ -77,7 +81,7 @@ fn pauses_double_up_to_half_a_minute() {
     for _ in 0..7 {
         now += LONGEST_PAUSE;
         breaker = breaker.after(Event::ProbeStarted, now, 0.0);
-        breaker = breaker.after(Event::Failed { probe: true, alone: false }, now, 0.0);
+        breaker = breaker.after(Event::Failed { probe: true, alone: None }, now, 0.0);
         let Pass::Wait(pause) = breaker.pass(now) else { panic!("{breaker:?}") };
         pauses.push(pause.as_secs());
     }
@@ -90,7 +94,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::ProbeStarted),
         Just(Event::ProbeAbandoned),
         any::<bool>().prop_map(|probe| Event::Answered { probe }),
-        (any::<bool>(), any::<bool>()).prop_map(|(probe, alone)| Event::Failed { probe, alone }),
+        (any::<bool>(), prop::option::of(Just(WINDOW))).prop_map(|(probe, alone)| Event::Failed { probe, alone }),
     ]
 }
 
