@@ -51,6 +51,22 @@ async fn a_stranger_who_owns_the_name_at_the_source_never_wins() {
     assert!(asked.iter().all(|asked| asked.starts_with("localhost:30500/")), "{asked:?}");
 }
 
+/// A rule stays in force for a name that its mirror could not even have: whoever chooses it must not choose the way out.
+#[tokio::test]
+async fn a_name_that_is_too_long_for_the_mirror_leads_nowhere_else() {
+    let long = format!("docker.io/evil/{}", "a".repeat(245));
+    for (resolve, asked) in [("mirror", 0), ("source", 1)] {
+        let rule = format!("{{source: docker.io, mirror: harbor.local/dockerhub, resolve: {resolve}, fallback: deny}}");
+        let app = app(&format!("mirror: {{rules: [{rule}]}}"));
+        app.registry.push(&format!("{long}:latest"));
+        let (_, response) = create(&app, &pod_of(&long, "Always")).await;
+        let denial = denial(&response);
+        assert!(denial.contains("harbor.local can have no image of that name"), "{denial}");
+        assert!(denial.contains("longer than 255 characters"), "{denial}");
+        assert_eq!(app.registry.questions(), asked, "{resolve}");
+    }
+}
+
 /// A registry in the cluster cannot be asked about its own Pod, also not where a node lists an import of that name.
 #[tokio::test]
 async fn who_skips_mirrors_has_nothing_to_do_with_them() {

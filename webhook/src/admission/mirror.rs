@@ -99,7 +99,7 @@ impl<'a> Detour<'a> {
 
     /// The image's name at the first mirror.
     pub fn first(&self) -> Option<&str> {
-        self.stops.first().map(|stop| stop.image.name())
+        self.stops.first().and_then(Stop::name)
     }
 }
 
@@ -150,9 +150,9 @@ impl<'a> Wish<'a> {
                     mirrored.found = Some(found);
                     return mirrored;
                 }
-                Some(Err(Failure { error, last_known })) => {
-                    if let (None, Some(known)) = (&mirrored.remembered, last_known) {
-                        mirrored.remembered = Some((stop.found(known.digest), known.age, error.clone()));
+                Some(Err(Failure { error, remembered })) => {
+                    if let (None, Some((found, age))) = (&mirrored.remembered, remembered) {
+                        mirrored.remembered = Some((found, age, error.clone()));
                     }
                     mirrored.failures.push(error);
                 }

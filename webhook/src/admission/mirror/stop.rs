@@ -1,36 +1,47 @@
 //! One mirror that may have one image.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Desk, Found, ResolveAt, share};
 use crate::{
     admission::pin::Answer,
     config::{Repin, Rule},
     image::{Digest, Reference},
-    registry::{Candidates, Error, LastKnown, Question, Resolve, Role},
+    registry::{Candidates, Error, Question, Resolve, Role},
 };
 
 /// A rule that is about the image.
 #[derive(Debug)]
 pub(super) struct Stop<'a> {
     pub(super) rule: &'a Rule,
-    /// The image by the name that it has at the mirror.
-    pub(super) image: Reference,
+    /// The image by the name that it has at the mirror, or why it can have none there.
+    image: Result<Reference, Error>,
 }
 
 /// Why a mirror does not serve.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: Error,
-    /// What it said that the tag means, the last time that it could be asked.
-    pub(super) last_known: Option<LastKnown>,
+    /// What it said that the tag means, the last time that it could be asked, and how long ago that was.
+    pub(super) remembered: Option<(Found, Duration)>,
 }
 
 impl<'a> Stop<'a> {
     /// None where `rule` is not about `image`, whose full name is `repository`.
     pub(super) fn of(rule: &'a Rule, image: &Reference, repository: &str) -> Option<Self> {
         let name = rule.rewrite(repository)?;
-        Some(Self { rule, image: image.renamed(&name).ok()? })
+        let host = name.split('/').next().unwrap_or_default();
+        // A rule that is dropped would leave the way to the source open.
+        let image = image.renamed(&name).map_err(|why| Error::NotAllowed {
+            host: host.to_owned(),
+            reason: format!("{host} can have no image of that name: {why}"),
+        });
+        Some(Self { rule, image })
+    }
+
+    /// The image's name at the mirror.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.image.as_ref().ok().map(Reference::name)
     }
 
     /// Asks for `digest` where it is known, else for what the tag means, where the rule lets the mirror say so.
@@ -43,13 +54,17 @@ impl<'a> Stop<'a> {
         repin: Repin,
         until: Instant,
     ) -> Option<Result<Found, Failure>> {
+        let image = match &self.image {
+            Ok(image) => image,
+            Err(error) => return Some(Err(Failure { error: error.clone(), remembered: None })),
+        };
         // A node without secrets asks without credentials, and it is the node that pulls.
         let candidates = if self.rule.pull_secret.is_some() || self.rule.nodes_have_credentials {
-            desk.keychain.candidates(&self.image, &desk.asker)
+            desk.keychain.candidates(image, &desk.asker)
         } else {
             Candidates::anonymous()
         };
-        let visit = Visit { desk, stop: self, candidates };
+        let visit = Visit { desk, rule: self.rule, image, candidates };
         Some(match (digest, self.rule.resolve) {
             (Some(digest), ResolveAt::Source) => visit.for_digest(digest, until).await,
             (None, ResolveAt::Source) => return None,
@@ -57,38 +72,37 @@ impl<'a> Stop<'a> {
             (Some(digest), ResolveAt::Mirror) => visit.again(digest, repin, until).await,
         })
     }
-
-    /// The image with `digest`, as this mirror has it.
-    pub(super) fn found(&self, digest: Digest) -> Found {
-        Found { image: self.image.clone(), digest, newer: None, pull_secret: self.rule.pull_secret.clone() }
-    }
 }
 
 /// Some questions to one mirror.
 struct Visit<'a, R> {
     desk: &'a Desk<'a, R>,
-    stop: &'a Stop<'a>,
+    rule: &'a Rule,
+    /// By its name there.
+    image: &'a Reference,
     candidates: Candidates,
 }
 
 impl<R: Resolve> Visit<'_, R> {
     async fn for_digest(&self, digest: &Digest, until: Instant) -> Result<Found, Failure> {
-        let answer = self.question(&self.stop.image.pinned(digest, false), until).await;
+        let answer = self.question(&self.image.pinned(digest, false), until).await;
         match answer.now {
-            Ok(digest) => Ok(self.stop.found(digest)),
+            Ok(digest) => Ok(self.found(digest)),
             // That it was there once does not help whoever has to pull it now.
-            Err(error) => Err(Failure { error, last_known: None }),
+            Err(error) => Err(Failure { error, remembered: None }),
         }
     }
 
     /// What the tag means here. A pull-through mirror may know it and still not have the content: nodes ask by digest.
     async fn for_tag(&self, until: Instant) -> Result<Found, Failure> {
-        let image = &self.stop.image;
-        let tag = image.digest().and_then(|_| image.by_tag());
-        let answer = self.question(tag.as_ref().unwrap_or(image), share(until, 2)).await;
+        let tag = self.image.digest().and_then(|_| self.image.by_tag());
+        let answer = self.question(tag.as_ref().unwrap_or(self.image), share(until, 2)).await;
         match answer.now {
             Ok(digest) => self.for_digest(&digest, until).await,
-            Err(error) => Err(Failure { error, last_known: answer.last_known }),
+            Err(error) => {
+                let remembered = answer.last_known.map(|known| (self.found(known.digest), known.age));
+                Err(Failure { error, remembered })
+            }
         }
     }
 
@@ -102,12 +116,17 @@ impl<R: Resolve> Visit<'_, R> {
             },
             Repin::Warn => {
                 let mut found = self.for_digest(digest, share(until, 2)).await?;
-                if let Some(tag) = self.stop.image.by_tag() {
+                if let Some(tag) = self.image.by_tag() {
                     found.newer = self.question(&tag, until).await.now.ok().filter(|meant| meant != digest);
                 }
                 Ok(found)
             }
         }
+    }
+
+    /// The image with `digest`, as this mirror has it.
+    fn found(&self, digest: Digest) -> Found {
+        Found { image: self.image.clone(), digest, newer: None, pull_secret: self.rule.pull_secret.clone() }
     }
 
     async fn question(&self, image: &Reference, until: Instant) -> Answer {
