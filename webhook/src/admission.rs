@@ -39,7 +39,7 @@ use crate::{
     image::Reference,
     namespaces::Namespaces,
     nodes::{Heartbeat, Index, Nodes},
-    pull_secrets::PullSecrets,
+    pull_secrets::{Given, PullSecrets},
     registry::{Asker, Keychain, Resolve, Word},
     telemetry::{Metrics, outcome},
 };
@@ -207,6 +207,8 @@ pub struct Desk<'a, R> {
     pub keychain: &'a Keychain,
     /// Whom they must be for.
     pub asker: Asker<'a>,
+    /// The pull secrets among them, and those that are none.
+    pub given: &'a Given,
 }
 
 impl<R: Resolve> App<R> {
@@ -253,13 +255,13 @@ impl<R: Resolve> App<R> {
         let given = secrets::given(self.pull_secrets.as_deref(), subject, &plans, &budget).await;
         let keyring = given.keyring.as_ref();
         let asker = Asker { namespace: subject.namespace, proven: subject.proven, pull_secrets: keyring };
-        let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker };
+        let desk = Desk { registry: &self.registry, keychain: &self.keychain, asker, given: &given };
         let answers = pin::pin(&desk, &plans, &budget).await;
         let mirrored = mirror::mirror(&desk, &plans, &answers, &budget).await;
-        let notes = secrets::notes(&given, &answers, &mirrored);
+        let (notes, asked_partly) = (secrets::notes(&given, &answers, &mirrored), given.is_partial());
         let relaxing = Relaxing::of(subject, &plans);
         let changes: Vec<Change> = self.with_nodes(|index| {
-            let sight = Sight { index, now: budget::now(), relaxing };
+            let sight = Sight { index, now: budget::now(), relaxing, asked_partly };
             let answered = answers.into_iter().zip(mirrored);
             let settled = |(plan, (answer, mirrored))| settle(plan, answer, mirrored, &self.config, sight);
             plans.iter().zip(answered).map(settled).collect()

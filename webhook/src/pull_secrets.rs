@@ -43,6 +43,20 @@ pub struct Given {
     pub problems: Vec<Problem>,
     /// The Pod will have others, which are not known yet: those of its `ServiceAccount`.
     pub unknown: bool,
+    /// The Pod has some that Berth does not read.
+    pub unread: bool,
+}
+
+impl Given {
+    /// Whether nodes may pull with more than Berth asks with.
+    pub fn is_partial(&self) -> bool {
+        self.unread || self.problems.iter().any(|problem| problem.reason != Reason::Missing)
+    }
+
+    /// Whether the namespace has no pull secret `name`.
+    pub fn lacks(&self, name: &str) -> bool {
+        self.problems.iter().any(|problem| problem.name == name && problem.reason == Reason::Missing)
+    }
 }
 
 /// A pull secret that could not be used, and what to do about it.

@@ -91,8 +91,14 @@ async fn one_warning_holds_who_failed_and_what_to_do() {
         (Error::TooMany { host: host.clone(), retry_after: after }, "set a mirror or `pin.maxAge`"),
         (Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous }, "add them to `credentials`"),
         (Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous: false }, "renew them"),
-        (Error::Forbidden { host: host.clone(), image: image.clone(), anonymous }, "add them to `credentials`"),
-        (Error::Forbidden { host: host.clone(), image: image.clone(), anonymous: false }, "let the account pull"),
+        (
+            Error::Forbidden { host: host.clone(), image: image.clone(), anonymous, to_all: anonymous },
+            "add them to `credentials`",
+        ),
+        (
+            Error::Forbidden { host: host.clone(), image: image.clone(), anonymous: false, to_all: true },
+            "let the account pull",
+        ),
         (Error::NotFound { host: host.clone(), image: image.clone() }, "push it or correct the name"),
         (Error::Untrusted { host: host.clone(), reason }, "check it, and proxies"),
     ] {

@@ -92,7 +92,7 @@ async fn a_registry_that_says_no_or_lies_is_not_served_from_memory() {
     for said in [
         None, // 404
         Some(Error::Unauthorized { host: host(), image: "nginx".to_owned(), anonymous: false }),
-        Some(Error::Forbidden { host: host(), image: "nginx".to_owned(), anonymous: false }),
+        Some(Error::Forbidden { host: host(), image: "nginx".to_owned(), anonymous: false, to_all: false }),
         Some(Error::Untrusted { host: host(), reason: "a login page".to_owned() }),
         Some(Error::NotAllowed { host: host(), reason: "docker.io is not listed".to_owned() }),
     ] {

@@ -140,6 +140,31 @@ async fn what_a_kubelet_claims_moves_unpins_and_unmirrors_nothing_that_can_be_pu
     }
 }
 
+/// Docker Hub refuses strangers what is private as well as what does not exist: whoever pulls by a secret is no stranger.
+#[tokio::test]
+async fn what_a_pull_secret_may_open_is_moved_by_no_claim() {
+    let app = claimed("", &["docker.io/acme/private:v1"]);
+    let (host, image) = ("docker.io".to_owned(), "acme/private:v1".to_owned());
+    for error in [
+        Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous: true },
+        Error::Forbidden { host, image, anonymous: false, to_all: true },
+    ] {
+        app.registry.fail("acme/private:v1", error);
+        for policy in ["Always", "IfNotPresent"] {
+            let mut object = pod_of("acme/private:v1", policy);
+            let (without, response) = create(&app, &object).await;
+            let moved =
+                without.to_string().contains("requiredDuring") || warning(&response).contains("no registry has it");
+            assert!(moved, "{policy}: {without}");
+            object["spec"]["imagePullSecrets"] = json!([{"name": "hub"}]);
+            let (with, response) = create(&app, &object).await;
+            assert!(!with.to_string().contains("requiredDuring"), "{policy}: {with}");
+            assert!(!response.to_string().contains("no registry has it"), "{policy}: {response}");
+            assert!(with["spec"].get("schedulingGates").is_none() && response["allowed"] == true, "{policy}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_template_is_only_told_where_its_pods_would_run() {
     let app = app("place: {pullPolicy: IfNotPresent, provided: [{images: [baked], nodes: {matchLabels: {pool: a}}}]}");

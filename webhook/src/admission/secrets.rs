@@ -13,10 +13,13 @@ use crate::pull_secrets::{Given, PullSecrets};
 ///
 /// For proven callers only: whoever else reaches the port could name any Pod in any namespace.
 pub async fn given(secrets: Option<&PullSecrets>, subject: &Subject<'_>, plans: &[Plan<'_>], budget: &Budget) -> Given {
-    let Some(secrets) = secrets.filter(|_| subject.proven && plans.iter().any(Plan::asks)) else {
+    if !plans.iter().any(Plan::asks) {
         return Given::default();
-    };
+    }
     let mut names = named(subject.pod);
+    let Some(secrets) = secrets.filter(|_| subject.proven) else {
+        return Given { unread: !names.is_empty(), ..Given::default() };
+    };
     let unknown = names.is_empty() && subject.moment == Moment::Planned;
     let asking = plans.iter().filter(|plan| plan.asks());
     names.extend(asking.flat_map(|plan| plan.detour.pull_secrets()).map(Cow::Borrowed));

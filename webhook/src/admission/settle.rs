@@ -53,6 +53,8 @@ pub struct Sight<'a> {
     pub now: Instant,
     /// How far `Always` may become `IfNotPresent` in this Pod.
     pub relaxing: Relaxing,
+    /// Nodes may pull with more than Berth asked with.
+    pub asked_partly: bool,
 }
 
 /// Decides what the image of `plan` becomes; `answer` is the source's, `mirrored` the mirrors'.
@@ -97,6 +99,8 @@ impl Case<'_> {
     fn by_source(&self, answer: Option<Answer>) -> Change {
         let word = answer.as_ref().map(|answer| match &answer.now {
             Ok(_) => Word::Has,
+            // Who refuses strangers has said nothing to whoever has a pull secret.
+            Err(error) if self.sight.asked_partly && error.is_denial() => Word::Silent,
             Err(error) => error.word(),
         });
         let verb = if self.plan.asks() { verb(self.facts, word, &self.config.place) } else { self.plan.verb };

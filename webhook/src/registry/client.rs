@@ -55,7 +55,7 @@ impl Client {
         let path = image.path();
         let conversation =
             Conversation { image, path: &path, upstream, upstreams: &self.upstreams, grants: &self.grants };
-        let (mut denied, mut unanswered) = (None, None);
+        let (mut refused, mut unanswered) = (None, None);
         for candidate in question.candidates.iter() {
             let credentials = match candidate.credentials(patience).await {
                 Ok(credentials) => credentials,
@@ -66,20 +66,21 @@ impl Client {
             };
             for credential in credentials.iter() {
                 match conversation.ask(Some(credential)).await {
-                    Err(error) if is_denial(&error) => {
-                        denied.get_or_insert(error); // that of the best match says most
+                    Err(error) if may_be_there(&error) => {
+                        refused.get_or_insert(error); // that of the best match says most
                     }
                     answer => return answer,
                 }
             }
         }
-        let answer = conversation.ask(None).await;
-        match (answer, unanswered) {
-            (Err(error), Some(why)) if is_denial(&error) || matches!(error, Error::NotFound { .. }) => {
-                Err(Error::no_credentials(image, why.to_string())) // strangers may be told anything
-            }
-            (Err(error), None) if is_denial(&error) => Err(denied.unwrap_or(error)),
-            (answer, _) => answer,
+        match conversation.ask(None).await {
+            // Strangers may be told anything.
+            Err(error) if may_be_there(&error) => Err(match (unanswered, refused) {
+                (Some(why), _) => Error::no_credentials(image, why.to_string()),
+                (None, Some(refused)) if error.is_denial() => refused.to_all(),
+                (None, refused) => refused.unwrap_or(error),
+            }),
+            answer => answer,
         }
     }
 }
@@ -116,9 +117,9 @@ impl Resolve for Client {
     }
 }
 
-/// Whether somebody else may be let in.
-fn is_denial(error: &Error) -> bool {
-    matches!(error, Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::TokenRefused { .. })
+/// Whether somebody else may find it: some registries say "not found" of what one may not see.
+fn may_be_there(error: &Error) -> bool {
+    error.is_denial() || matches!(error, Error::NotFound { .. })
 }
 
 /// Share of a question's time in which credentials must be known; the rest is for asking with others, or with none.

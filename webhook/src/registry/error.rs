@@ -88,6 +88,8 @@ pub enum Error {
         image: String,
         /// No credentials were sent.
         anonymous: bool,
+        /// Who sends none is refused, too.
+        to_all: bool,
     },
     /// 401 to a token of its own token service, as invalid: their keys, names or clocks differ.
     #[error("{host} refuses its own token service's tokens: check keys and clocks of both")]
@@ -118,8 +120,8 @@ impl Error {
     pub fn word(&self) -> Word {
         match self {
             Self::NotFound { .. } => Word::Missing,
-            Self::Unauthorized { host, anonymous, .. } | Self::Forbidden { host, anonymous, .. }
-                if *anonymous && hides_absence(host) =>
+            Self::Unauthorized { host, anonymous: true, .. } | Self::Forbidden { host, to_all: true, .. }
+                if hides_absence(host) =>
             {
                 Word::Missing
             }
@@ -135,6 +137,11 @@ impl Error {
             | Self::TokenRefused { .. }
             | Self::Untrusted { .. } => Word::Silent,
         }
+    }
+
+    /// Whether somebody else may be let in.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::TokenRefused { .. })
     }
 
     /// Whether it is the registry that fails, or the way to it, and not the image: then the last digest that it gave may stand in.
@@ -192,7 +199,15 @@ impl Error {
     }
 
     pub(super) fn forbidden(image: &Reference, anonymous: bool) -> Self {
-        Self::Forbidden { host: image.host().to_owned(), image: image.to_string(), anonymous }
+        Self::Forbidden { host: image.host().to_owned(), image: image.to_string(), anonymous, to_all: anonymous }
+    }
+
+    /// The same, where whoever sends no credentials was refused as well.
+    pub(super) fn to_all(mut self) -> Self {
+        if let Self::Forbidden { to_all, .. } = &mut self {
+            *to_all = true;
+        }
+        self
     }
 
     pub(super) fn not_found(image: &Reference) -> Self {
@@ -285,5 +300,10 @@ mod tests {
         check(other, Error::forbidden, false, right, Word::Silent);
         let both = "docker.io has no such image, or not for this account: check both";
         check(hub, Error::forbidden, false, both, Word::Silent);
+        // An account that Docker Hub knows, and a stranger: between them they have been told.
+        check(hub, |image, anonymous| Error::forbidden(image, anonymous).to_all(), false, both, Word::Missing);
+        check(other, |image, anonymous| Error::forbidden(image, anonymous).to_all(), false, right, Word::Silent);
+        let known = |image: &Reference, anonymous| Error::unauthorized(image, anonymous).to_all();
+        check(hub, known, false, &format!("docker.io {renew}"), Word::Silent);
     }
 }

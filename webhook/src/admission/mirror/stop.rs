@@ -59,7 +59,8 @@ impl<'a> Stop<'a> {
             Err(error) => return Some(Err(Failure { error: error.clone(), remembered: None })),
         };
         // A node without secrets asks without credentials, and it is the node that pulls.
-        let candidates = if self.rule.pull_secret.is_some() || self.rule.nodes_have_credentials {
+        let by_secret = self.rule.pull_secret.as_deref().is_some_and(|name| !desk.given.lacks(name));
+        let candidates = if by_secret || self.rule.nodes_have_credentials {
             desk.keychain.candidates(image, &desk.asker)
         } else {
             Candidates::anonymous()

@@ -233,6 +233,35 @@ async fn every_credential_that_matches_is_tried_and_then_none() {
     assert!(ask(&old, IMAGE).await.is_ok());
 }
 
+/// Some registries say "not found" of what one may not see: so it is their last word only where nobody was refused.
+#[tokio::test]
+async fn what_one_may_not_see_another_may() {
+    let stranger = Stranger::answering(|request| {
+        if request.uri.path() == "/token" {
+            return match authorization(request).as_deref() {
+                Some(USER) => json(r#"{"token":"sees"}"#),
+                Some("Basic b3RoZXI6aHVudGVyMg==") | None => json(r#"{"token":"sees-nothing"}"#),
+                Some(_) => status(401),
+            };
+        }
+        match authorization(request).as_deref() {
+            Some("Bearer sees") => manifest(Some(DIGEST)),
+            Some(_) => status(404),
+            None => challenge(&format!("Bearer realm=\"http://{}/token\"", request.headers["host"].to_str().unwrap())),
+        }
+    })
+    .await;
+    let said = async |logins: &[(&str, &str)]| {
+        ask(&client(&[("reg.example", &stranger.url())], logins), "reg.example/team/app:v1").await
+    };
+    let (other, old) = (("reg.example/team", "other:hunter2"), ("reg.example", "old:hunter2"));
+    assert!(said(&[other, ("reg.example", "user:hunter2")]).await.is_ok());
+    assert!(said(&[other]).await.unwrap_err().contains("no such image"));
+    assert!(said(&[]).await.unwrap_err().contains("no such image"));
+    assert!(said(&[old]).await.unwrap_err().contains("takes none of the credentials"));
+    assert!(said(&[other, old]).await.unwrap_err().contains("no such image"), "the best match says most");
+}
+
 /// S12.
 #[tokio::test]
 async fn a_token_serves_one_repository_and_one_credential() {

@@ -18,7 +18,7 @@ fn last_known<R: Resolve>(shared: &Shared<R>) -> Option<(Digest, u128)> {
 fn denials() -> [Error; 3] {
     let (host, image) = ("reg.example".to_owned(), IMAGE.to_owned());
     let unauthorized = Error::Unauthorized { host: host.clone(), image: image.clone(), anonymous: true };
-    [missing(), unauthorized, Error::Forbidden { host, image, anonymous: true }]
+    [missing(), unauthorized, Error::Forbidden { host, image, anonymous: true, to_all: true }]
 }
 
 #[tokio::test(start_paused = true)]
