@@ -3,14 +3,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     admission::{App, Caller, Mode},
-    config::Config,
+    config::{self, Config, CredentialSource, Credentials},
     follow::fake::{Reply, Server},
-    registry::{Fake, Keychain},
+    image::Digest,
+    registry::{self, Fake, Keychain, Question, Resolve},
 };
 
 /// An API server that gives one pull secret, and a review of a Pod with this spec, of `nginx:latest` besides; what is
@@ -25,8 +27,13 @@ async fn answer(resource: &str, caller: Caller, object: Value, reply: Reply, has
     if has_image {
         registry.push("nginx:latest");
     }
-    let app = App {
-        config: Arc::new(Config::default()),
+    let app = app(Config::default(), &server, registry);
+    (ask(&app, resource, caller, &object).await, server.asked())
+}
+
+fn app<R>(config: Config, server: &Server, registry: R) -> App<R> {
+    App {
+        config: Arc::new(config),
         keychain: Keychain::default(),
         pull_secrets: Some(Arc::new(PullSecrets::new(server.client()))),
         registry,
@@ -35,7 +42,11 @@ async fn answer(resource: &str, caller: Caller, object: Value, reply: Reply, has
         controller: None,
         own_namespace: "berth-system".to_owned(),
         metrics: Arc::default(),
-    };
+    }
+}
+
+/// The answer to a review of this object.
+async fn ask<R: Resolve>(app: &App<R>, resource: &str, caller: Caller, object: &Value) -> Value {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -49,7 +60,7 @@ async fn answer(resource: &str, caller: Caller, object: Value, reply: Reply, has
         "pods" => app.review(Mode::Enforce, caller, body.as_bytes(), deadline).await.unwrap(),
         _ => app.warn(Mode::Enforce, caller, body.as_bytes(), deadline).await.unwrap(),
     };
-    (serde_json::from_slice::<Value>(&answer).unwrap()["response"].clone(), server.asked())
+    serde_json::from_slice::<Value>(&answer).unwrap()["response"].clone()
 }
 
 fn spec(image: &str, secrets: &[&str]) -> Value {
@@ -99,6 +110,48 @@ async fn a_workload_is_told_what_was_not_used() {
     assert_eq!(asked, ["GET /api/v1/namespaces/shop/secrets/regcred"]);
     assert!(!said(&[], Caller::Anyone, false).await.0.contains(UNKNOWN), "nobody's secrets are used for strangers");
     assert_eq!(said(&[], Caller::Proven, true).await.0, "null");
+}
+
+/// Has every image, for whom it knows.
+struct Private;
+
+impl Resolve for Private {
+    async fn resolve(&self, question: &Question<'_>, _: Instant) -> Result<Digest, registry::Error> {
+        let (host, image) = (question.image.host().to_owned(), question.image.to_string());
+        let known = question.key().contains(' ');
+        if known || host != "harbor.local" {
+            return Ok(Digest::of(b"content"));
+        }
+        Err(registry::Error::Unauthorized { host, image, anonymous: true })
+    }
+}
+
+/// Nodes would ask without the Secret that is not there, whatever Berth knows besides.
+#[tokio::test]
+async fn a_mirror_is_asked_as_its_nodes_would_ask() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let login = json!({ "username": "user", "password": "hunter2" });
+    std::fs::write(&file, json!({ "auths": { "harbor.local": login } }).to_string()).unwrap();
+    let secret = json!({
+        "metadata": { "name": "harbor" }, "type": "kubernetes.io/dockerconfigjson",
+        "data": { ".dockerconfigjson": STANDARD.encode(json!({ "auths": { "harbor.local": login } }).to_string()) },
+    });
+    for (reply, want) in [(missing(), "nginx@sha256"), (Reply::Json(200, secret), "harbor.local/hub/library/nginx@")] {
+        let text = "mirror: {rules: [{source: docker.io, mirror: harbor.local/hub, pullSecret: harbor}]}";
+        let text = format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\n{text}");
+        let source = CredentialSource::DockerConfig(file.clone());
+        let credentials = vec![Credentials { namespaces: Vec::new(), source }];
+        let config = Config { credentials, ..config::parse(&text, "test").unwrap().0 };
+        let (server, keychain) = (Server::new([reply]), Keychain::read(&config).unwrap());
+        let app = App { keychain, ..app(config, &server, Private) };
+        let pod = json!({ "metadata": { "name": "web" }, "spec": spec("nginx", &[]) });
+        let answer = ask(&app, "pods", Caller::Proven, &pod).await;
+        let patch = STANDARD.decode(answer["patch"].as_str().unwrap()).unwrap();
+        let patch = String::from_utf8(patch).unwrap();
+        assert!(patch.contains(want), "{patch}");
+        assert_eq!(server.asked(), ["GET /api/v1/namespaces/shop/secrets/harbor"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
