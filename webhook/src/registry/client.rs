@@ -77,7 +77,7 @@ impl Client {
             // Strangers may be told anything.
             Err(error) if may_be_there(&error) => Err(match (unanswered, refused) {
                 (Some(why), _) => Error::no_credentials(image, why.to_string()),
-                (None, Some(refused)) if error.is_denial() => refused.to_all(),
+                (None, Some(refused)) if error.is_denial() => refused.refusing_all(),
                 (None, refused) => refused.unwrap_or(error),
             }),
             answer => answer,

@@ -203,7 +203,7 @@ impl Error {
     }
 
     /// The same, where whoever sends no credentials was refused as well.
-    pub(super) fn to_all(mut self) -> Self {
+    pub(super) fn refusing_all(mut self) -> Self {
         if let Self::Forbidden { to_all, .. } = &mut self {
             *to_all = true;
         }
@@ -301,9 +301,9 @@ mod tests {
         let both = "docker.io has no such image, or not for this account: check both";
         check(hub, Error::forbidden, false, both, Word::Silent);
         // An account that Docker Hub knows, and a stranger: between them they have been told.
-        check(hub, |image, anonymous| Error::forbidden(image, anonymous).to_all(), false, both, Word::Missing);
-        check(other, |image, anonymous| Error::forbidden(image, anonymous).to_all(), false, right, Word::Silent);
-        let known = |image: &Reference, anonymous| Error::unauthorized(image, anonymous).to_all();
+        check(hub, |image, anonymous| Error::forbidden(image, anonymous).refusing_all(), false, both, Word::Missing);
+        check(other, |image, anonymous| Error::forbidden(image, anonymous).refusing_all(), false, right, Word::Silent);
+        let known = |image: &Reference, anonymous| Error::unauthorized(image, anonymous).refusing_all();
         check(hub, known, false, &format!("docker.io {renew}"), Word::Silent);
     }
 }
