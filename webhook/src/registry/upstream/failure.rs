@@ -4,6 +4,7 @@ use std::{error::Error, io, iter};
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
+use super::tls::is_strange;
 use crate::registry::egress::Refusal;
 
 /// How a request failed.
@@ -99,10 +100,7 @@ fn in_words(error: &rustls::Error) -> String {
 
 fn of_certificate(problem: &CertificateError) -> String {
     let words = match problem {
-        // A private authority that was made anew often has the old one's name, and then its signature is wrong.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "unknown certificate authority: add `caFile`"
-        }
+        strange if is_strange(strange) => "unknown certificate authority: add `caFile`",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired: renew it",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet: see clocks"

@@ -3,13 +3,15 @@
 use std::{fs, path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
-        WantsClientCert,
+        WantsClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    server::ParsedCertificate,
 };
 use rustls_platform_verifier::Verifier;
 
@@ -42,7 +44,7 @@ impl Authorities {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions(); // 1.2, 1.3
         let builder = builder.map_err(|error| ClientError::Tls { reason: error.to_string() })?;
         let builder = match (&registry.ca_file, &self.0) {
-            (Some(file), _) => builder.with_root_certificates(roots(file)?),
+            (Some(file), _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(CaFile::read(file)?)),
             (None, _) if registry.insecure_skip_verify => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
             }
@@ -76,14 +78,6 @@ fn with_certificate(
     })
 }
 
-fn roots(file: &Path) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        roots.add(certificate).map_err(|_| ClientError::NoCertificates { file: file.to_owned() })?;
-    }
-    Ok(roots)
-}
-
 /// The certificates in `file`, at least one.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
@@ -97,6 +91,87 @@ fn read(file: &Path) -> Result<Vec<u8>, ClientError> {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Whether nobody is known who vouches for a certificate: it is nobody's, or an authority's own.
+pub(super) fn is_strange(problem: &CertificateError) -> bool {
+    match problem {
+        // A private authority that was made anew often has the old one's name, and then its signature is wrong.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
+        CertificateError::Other(other) => {
+            matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+        }
+        _ => false,
+    }
+}
+
+/// `caFile`: its authorities vouch for a server, and the file itself for a certificate that stands in it.
+///
+/// Most private registries begin with one self-signed certificate for both. OpenSSL marks it as an authority's, which
+/// rustls lets no server show; a node does.
+///
+/// # Source
+/// Go, `crypto/x509`, `Certificate.Verify`: a certificate among the roots is its own chain.
+#[derive(Debug)]
+struct CaFile {
+    authorities: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl CaFile {
+    fn read(file: &Path) -> Result<Self, ClientError> {
+        let unusable = || ClientError::NoCertificates { file: file.to_owned() };
+        let (certificates, mut roots) = (certificates(file)?, RootCertStore::empty());
+        for certificate in &certificates {
+            roots.add(certificate.clone()).map_err(|_| unusable())?;
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build();
+        Ok(Self { authorities: authorities.map_err(|_| unusable())?, certificates })
+    }
+}
+
+impl ServerCertVerifier for CaFile {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // The dates are looked at before: a certificate that has expired is not told that it is strange.
+            Err(rustls::Error::InvalidCertificate(problem))
+                if is_strange(&problem) && self.certificates.contains(certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            told => told,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
 }
 
 /// `insecureSkipVerify`: whoever answers must have no more than the key of the certificate that it shows.

@@ -6,7 +6,12 @@ use std::{
 };
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::aws_lc_rs::{self, sign::any_supported_type},
+    server::WebPkiClientVerifier,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -141,7 +146,14 @@ impl Authority {
 }
 
 impl Issued {
-    /// A server that shows it, to those whom `clients` vouches for if it is given.
+    /// A certificate for `name` that only its own key vouches for, changed by `change`.
+    pub(super) fn by_itself(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(vec![name.to_owned()]).unwrap());
+        change(&mut params);
+        Self { certificate: params.self_signed(&key).unwrap(), key }
+    }
+
+    /// A server that shows it, whether or not the key is its own, to those whom `clients` vouches for if it is given.
     pub(super) fn server(&self, clients: Option<&Authority>) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder =
@@ -155,7 +167,8 @@ impl Issued {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let key = self.key.serialize_der().try_into().unwrap();
-        builder.with_single_cert(vec![self.certificate.der().clone()], key).unwrap()
+        let key = any_supported_type(&self.key.serialize_der().try_into().unwrap()).unwrap();
+        let shown = CertifiedKey::new(vec![self.certificate.der().clone()], key);
+        builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
     }
 }

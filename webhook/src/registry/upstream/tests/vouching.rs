@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use tempfile::TempDir;
 
 use super::{
@@ -34,11 +35,6 @@ fn trusting(folder: &TempDir, authority: &Authority) -> config::Registry {
 #[tokio::test]
 async fn a_certificate_that_cannot_be_trusted_is_told_in_words() {
     let (folder, ours, other) = (tempfile::tempdir().unwrap(), Authority::new(), Authority::new());
-    let self_signed = {
-        let (key, params) =
-            (rcgen::KeyPair::generate().unwrap(), rcgen::CertificateParams::new(vec!["127.0.0.1".into()]));
-        Issued { certificate: params.unwrap().self_signed(&key).unwrap(), key }
-    };
     let unknown = Err("unknown certificate authority: add `caFile`");
     for (what, issued, want) in [
         ("good", ours.issue("127.0.0.1", |_| {}), Ok(200)),
@@ -54,7 +50,8 @@ async fn a_certificate_that_cannot_be_trusted_is_told_in_words() {
         ),
         ("for another host", ours.issue("other.example", |_| {}), Err("certificate of another host: see `endpoint`")),
         ("of another authority", other.issue("127.0.0.1", |_| {}), unknown),
-        ("of nobody", self_signed, unknown),
+        ("of nobody", Issued::by_itself("127.0.0.1", |_| {}), unknown),
+        ("of nobody, as an authority's", Issued::by_itself("127.0.0.1", |params| params.is_ca = AUTHORITY), unknown),
     ] {
         let server = Server::registry(Some(issued.server(None))).await;
         let got = told(&server, trusting(&folder, &ours)).await;
@@ -67,6 +64,55 @@ async fn a_certificate_that_cannot_be_trusted_is_told_in_words() {
             assert!(bare.is_err(), "certificate: {what}");
         }
     }
+}
+
+/// What `openssl req -x509` writes into a certificate, whatever it is for.
+const AUTHORITY: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
+
+#[tokio::test]
+async fn a_certificate_that_stands_in_the_file_needs_nobody_else() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let listing = |issued: &Issued| config::Registry {
+        ca_file: Some(file(&folder, "ca.crt", &(authority.certificate.pem() + &issued.certificate.pem()))),
+        ..entry("reg.example", None)
+    };
+    for is_ca in [AUTHORITY, IsCa::ExplicitNoCa, IsCa::NoCa] {
+        let made = |name: &str, change: fn(&mut CertificateParams)| {
+            Issued::by_itself(name, |params| {
+                params.is_ca = is_ca;
+                change(params);
+            })
+        };
+        let other = made("127.0.0.1", |_| {});
+        for (what, issued, want) in [
+            ("good", made("127.0.0.1", |_| {}), Ok(200)),
+            (
+                "expired",
+                made("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)),
+                Err("its certificate has expired: renew it"),
+            ),
+            (
+                "early",
+                made("127.0.0.1", |params| params.not_before = rcgen::date_time_ymd(4000, 1, 1)),
+                Err("its certificate is not valid yet: see clocks"),
+            ),
+            ("for another host", made("other.example", |_| {}), Err("certificate of another host: see `endpoint`")),
+        ] {
+            let server = Server::registry(Some(issued.server(None))).await;
+            let got = told(&server, listing(&issued)).await;
+            assert_eq!(got.as_ref().map_err(String::as_str).copied(), want, "certificate: {what}, {is_ca:?}");
+            let unlisted = told(&server, listing(&other)).await;
+            assert!(unlisted.is_err(), "certificate: {what}, {is_ca:?}");
+            assert_eq!(server.lines().len(), usize::from(want.is_ok()), "certificate: {what}, {is_ca:?}");
+        }
+        let impostor = Issued { certificate: made("127.0.0.1", |_| {}).certificate, key: other.key };
+        let server = Server::registry(Some(impostor.server(None))).await;
+        assert!(told(&server, listing(&impostor)).await.is_err() && server.lines().is_empty(), "{is_ca:?}");
+    }
+    // Go asks for no more of one that somebody else has issued.
+    let issued = Authority::new().issue("127.0.0.1", |_| {});
+    let server = Server::registry(Some(issued.server(None))).await;
+    assert_eq!(told(&server, listing(&issued)).await, Ok(200));
 }
 
 /// Fatal alert `protocol_version`, as OpenSSL says it; and a hello of TLS 1.1.
