@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::credential::Credential;
@@ -55,27 +55,37 @@ pub(super) type Logins = BTreeMap<String, Login>;
 pub(super) fn logins(text: &[u8], format: Format) -> Result<Logins, String> {
     #[derive(Deserialize)]
     struct Config {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "by_server")]
         auths: Logins,
     }
     match format {
         Format::Config => read(text).map(|Config { auths }| auths),
-        Format::Legacy => read(text),
+        Format::Legacy => read(text).map(|Legacy(servers)| servers),
     }
+}
+
+/// A `.dockercfg`.
+#[derive(Deserialize)]
+struct Legacy(#[serde(deserialize_with = "by_server")] Logins);
+
+/// Reads what stands beside servers. `null` is nothing, as for Go, and so for Docker and the kubelet.
+fn by_server<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<BTreeMap<String, T>, D::Error> {
+    let entries: Option<BTreeMap<String, Option<T>>> = Deserialize::deserialize(from)?;
+    let filled = entries.into_iter().flatten().filter_map(|(server, entry)| Some((server, entry?)));
+    Ok(filled.collect())
 }
 
 /// What Berth uses of a Docker configuration file. Unknown fields are other programs' business.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DockerFile {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "by_server")]
     pub(super) auths: Logins,
     /// Programs that know a server's login: by server.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "by_server")]
     pub(super) cred_helpers: BTreeMap<String, String>,
-    /// The program that knows those of all others.
-    #[serde(default)]
-    pub(super) creds_store: String,
+    /// The program that knows those of all others, if it is not empty.
+    pub(super) creds_store: Option<String>,
 }
 
 impl DockerFile {
@@ -86,7 +96,7 @@ impl DockerFile {
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         match Format::of_text(text) {
             Format::Config => read(text),
-            Format::Legacy => Ok(Self { auths: read(text)?, ..Self::default() }),
+            Format::Legacy => read(text).map(|Legacy(auths)| Self { auths, ..Self::default() }),
         }
     }
 }
@@ -129,10 +139,11 @@ impl Login {
     }
 }
 
-/// Reads `auth`: `user:password` in base64, with or without padding.
+/// Reads `auth`: `user:password` in base64, with or without padding, on one line or on several, as `base64` writes it.
 fn decode(auth: &SecretString, server: &str) -> Result<Credential, String> {
     let wrong = || format!("`auth` of `{}` is not `user:password` in base64", server.escape_debug());
-    let bytes = STANDARD_NO_PAD.decode(auth.expose_secret().trim().trim_end_matches('=')).map_err(|_| wrong())?;
+    let line = SecretString::from(auth.expose_secret().replace(['\r', '\n'], ""));
+    let bytes = STANDARD_NO_PAD.decode(line.expose_secret().trim().trim_end_matches('=')).map_err(|_| wrong())?;
     let pair = SecretString::from(String::from_utf8(bytes).map_err(|_| wrong())?);
     let (username, password) = pair.expose_secret().split_once(':').ok_or_else(wrong)?;
     Ok(Credential::password(username, password.trim_end_matches('\0')))

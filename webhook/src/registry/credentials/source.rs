@@ -65,8 +65,8 @@ impl Source {
             programs.push((vec![helped(&server).map_err(broken)?], path));
         }
         programs.sort_by(|(one, _), (other, _)| other.iter().map(Scope::key).cmp(one.iter().map(Scope::key)));
-        if !creds_store.is_empty() {
-            programs.push((Vec::new(), creds_store));
+        if let Some(store) = creds_store.filter(|store| !store.is_empty()) {
+            programs.push((Vec::new(), store));
         }
         let mut providers = Vec::new();
         for (scopes, path) in programs {

@@ -78,6 +78,27 @@ fn an_entry_has_auth_or_name_and_password() {
     check_login(r#"{"auth": "", "username": "user", "password": "pass"}"#, Some(("user", "pass")));
     check_login("{}", None);
     check_login(r#"{"username": "user"}"#, None);
+    // As `base64` breaks lines, here and on Windows.
+    check_login(r#"{"auth": "dXNlcjpw\nYTpzcw==\n"}"#, Some(("user", "pa:ss")));
+    check_login(r#"{"auth": "dXNlcjpwYTpz\r\ncw=\r\n=\r\n"}"#, Some(("user", "pa:ss")));
+}
+
+#[test]
+fn null_is_nothing() {
+    check_login("null", None);
+    check_login(r#"{"auth": null, "username": "user", "password": "pass", "email": null}"#, Some(("user", "pass")));
+    let tokens = r#"{"identitytoken": null, "registrytoken": null, "auth": "dXNlcjpwYTpzcw==", "username": null, "password": null}"#;
+    check_login(tokens, Some(("user", "pa:ss")));
+    for (text, format) in [
+        (r#"{"auths": null, "credHelpers": null, "HttpHeaders": null}"#.to_owned(), Format::Config),
+        ("null".to_owned(), Format::Legacy),
+        (format!(r#"{{"gone.example": null, "reg.example": {}}}"#, entry("user")), Format::Legacy),
+    ] {
+        let mut keyring = Keyring::default();
+        keyring.add(text.as_bytes(), format).unwrap();
+        let want: &[_] = if text.contains("user") { &["user"] } else { &[] };
+        check(&keyring, "reg.example/x", want);
+    }
 }
 
 #[test]

@@ -44,7 +44,10 @@ fn a_file_has_either_format_whatever_its_name() {
     assert_eq!(read(&format!(r#"{{"auths": {{"reg.example": {ENTRY}}}}}"#)), user);
     assert_eq!(read(&format!(r#"{{"reg.example": {ENTRY}}}"#)), user);
     assert_eq!(read(&format!(r#"{{"reg.example": {ENTRY}, "credsStore": ""}}"#)), Ok(vec![]));
+    assert_eq!(read(&format!(r#"{{"auths": {{"reg.example": {ENTRY}, "gone.example": null}}}}"#)), user);
     assert_eq!(read(r#"{"detachKeys": "ctrl-e,e"}"#), Ok(vec![]));
+    assert_eq!(read(r#"{"auths": null, "credHelpers": null, "credsStore": null}"#), Ok(vec![]));
+    assert_eq!(read(r#"{"credHelpers": {"reg.example": null}, "credsStore": ""}"#), Ok(vec![]));
     assert_eq!(read("{}"), Ok(vec![]));
 }
 
