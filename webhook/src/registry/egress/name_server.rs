@@ -15,7 +15,7 @@ use hickory_resolver::{
         rr::{Name, RData, Record, RecordType},
     },
 };
-use tokio::{net::UdpSocket, task::JoinSet};
+use tokio::{net::UdpSocket, task::JoinSet, time};
 
 use super::Names;
 
@@ -31,10 +31,14 @@ pub(in crate::registry) struct NameServer {
 pub(in crate::registry) enum Says {
     /// These addresses, as far as they are of the family that was asked for.
     Addresses(&'static [&'static str]),
+    /// These, but only after a moment.
+    Slowly(&'static [&'static str]),
     /// It does not exist.
     Nobody,
     /// That it failed.
     Failed,
+    /// That it does not answer such questions.
+    Refused,
     /// Nothing at all.
     Nothing,
 }
@@ -55,7 +59,11 @@ impl NameServer {
                 let query = &question.queries[0];
                 let text = format!("{} {}", query.name(), query.query_type());
                 log.lock().unwrap().push(text.clone());
-                if let Some(reply) = reply(&question, answer(&text)) {
+                let says = answer(&text);
+                if matches!(says, Says::Slowly(_)) {
+                    time::sleep(Duration::from_millis(20)).await;
+                }
+                if let Some(reply) = reply(&question, says) {
                     socket.send_to(&reply.to_vec().unwrap(), peer).await?;
                 }
             }
@@ -103,7 +111,8 @@ fn reply(question: &Message, says: Says) -> Option<Message> {
         Says::Nothing => return None,
         Says::Nobody => reply.metadata.response_code = ResponseCode::NXDomain,
         Says::Failed => reply.metadata.response_code = ResponseCode::ServFail,
-        Says::Addresses(texts) => {
+        Says::Refused => reply.metadata.response_code = ResponseCode::Refused,
+        Says::Addresses(texts) | Says::Slowly(texts) => {
             for text in texts {
                 let address: IpAddr = text.parse().unwrap();
                 if address.is_ipv6() == (query.query_type() == RecordType::AAAA) {

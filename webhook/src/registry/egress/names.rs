@@ -3,9 +3,12 @@
 //! `getaddrinfo` cannot be cancelled: behind a stalled name server each question would leave a thread. What is here is
 //! dropped with the question.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, pin::pin, time::Duration};
 
-use futures::future;
+use futures::{
+    future,
+    stream::{FuturesOrdered, StreamExt as _},
+};
 use hickory_resolver::{
     Hosts, TokioResolver,
     config::{ResolveHosts, ResolverConfig, ResolverOpts},
@@ -30,6 +33,8 @@ pub(in crate::registry) struct Names {
     search: Vec<Name>,
     /// How many dots make a name be looked up as it is first.
     ndots: usize,
+    /// How long the names that a host may stand for are asked one after the other.
+    hurry: Duration,
 }
 
 impl Names {
@@ -38,16 +43,14 @@ impl Names {
         let hosts = Hosts::from_system().unwrap_or_default();
         match read_system_conf() {
             Ok((config, options)) => Self::new(&config, options, hosts, limit),
-            Err(error) => {
-                Self { resolver: Err(format!("/etc/resolv.conf: {error}")), hosts, search: Vec::new(), ndots: 1 }
-            }
+            Err(error) => Self::unusable(format!("/etc/resolv.conf: {error}"), hosts),
         }
     }
 
     pub(super) fn new(config: &ResolverConfig, mut options: ResolverOpts, hosts: Hosts, limit: Duration) -> Self {
         let (search, ndots) = (config.search().to_vec(), options.ndots);
         options.use_hosts_file = ResolveHosts::Never; // asked here, before any question is sent
-        options.timeout = options.timeout.min(limit * 9 / 20); // twice, and a rest
+        options.timeout = options.timeout.min(limit * 2 / 5); // twice, and a rest to hurry and to connect
         options.attempts = 1; // after the first
         options.cache_size = REMEMBERED;
         options.positive_max_ttl = Some(LONGEST);
@@ -56,7 +59,12 @@ impl Names {
         let servers = ResolverConfig::from_parts(None, Vec::new(), config.name_servers().to_vec());
         let builder = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default());
         let resolver = builder.with_options(options).build().map_err(|error| error.to_string());
-        Self { resolver, hosts, search, ndots }
+        Self { resolver, hosts, search, ndots, hurry: limit / 10 }
+    }
+
+    /// Where no name server can be asked, and why.
+    fn unusable(reason: String, hosts: Hosts) -> Self {
+        Self { resolver: Err(reason), hosts, search: Vec::new(), ndots: 1, hurry: Duration::ZERO }
     }
 
     /// The addresses of `host`, IPv4 first.
@@ -68,19 +76,46 @@ impl Names {
             return Ok(found);
         }
         let resolver = self.resolver.as_ref().map_err(|reason| unusable(reason.clone()))?;
-        for name in self.whole(name, reach) {
-            match both(resolver, &name).await {
-                Ok(found) if !found.is_empty() => return Ok(found),
-                Ok(_) => {}
-                Err(error) if error.is_no_records_found() => {}
-                Err(NetError::Timeout) => return Err(Unresolved::Silent { host: host.to_owned() }),
-                Err(NetError::Dns(DnsError::ResponseCode(code))) => {
-                    return Err(unusable(format!("the name server answers {code}")));
-                }
-                Err(error) => return Err(unusable(error.to_string())),
+        let failed = match self.first_known(resolver, self.whole(name, reach)).await {
+            Ok(found) => return Ok(found),
+            Err(None) => return Err(Unresolved::Missing { host: host.to_owned() }),
+            Err(Some(error)) => error,
+        };
+        Err(match failed {
+            NetError::Timeout => Unresolved::Silent { host: host.to_owned() },
+            NetError::Dns(DnsError::ResponseCode(code)) => unusable(format!("the name server answers {code}")),
+            error => unusable(error.to_string()),
+        })
+    }
+
+    /// The addresses of the first of `names` that has any, or the first failure, if none of them has.
+    ///
+    /// They are asked one after the other, but one that is long in coming holds up none of those behind it: then all
+    /// are asked, and an answer counts as soon as those before it have told that there is nothing, or have failed.
+    ///
+    /// # Source
+    /// As glibc and Go do, a name server that fails for one name is asked for the next: a cluster's own knows the
+    /// cluster's names also where nobody tells it others.
+    async fn first_known(&self, resolver: &TokioResolver, names: Vec<Name>) -> Result<Vec<IpAddr>, Option<NetError>> {
+        let mut failed = None;
+        let mut unasked = names.into_iter().map(|name| both(resolver, name));
+        let mut asked = FuturesOrdered::new();
+        let mut hurry = pin!(time::sleep(self.hurry));
+        loop {
+            if asked.is_empty() {
+                let Some(next) = unasked.next() else { return Err(failed) };
+                asked.push_back(next);
+            }
+            tokio::select! {
+                Some(answer) = asked.next() => match answer {
+                    Ok(found) if !found.is_empty() => return Ok(found),
+                    Ok(_) => {}
+                    Err(error) if error.is_no_records_found() => {}
+                    Err(error) => failed = failed.or(Some(error)),
+                },
+                () = &mut hurry, if !hurry.is_elapsed() => asked.extend(unasked.by_ref()),
             }
         }
-        Err(Unresolved::Missing { host: host.to_owned() })
     }
 
     /// What `/etc/hosts` says; then no name server is asked, as everywhere.
@@ -120,7 +155,7 @@ impl fmt::Debug for Names {
 }
 
 /// Asks for both families at once. Where one has answered, the other is waited for a little longer only.
-async fn both(resolver: &TokioResolver, name: &Name) -> Result<Vec<IpAddr>, NetError> {
+async fn both(resolver: &TokioResolver, name: Name) -> Result<Vec<IpAddr>, NetError> {
     let one = async |kind| resolver.lookup(name.clone(), kind).await.map(|found| addresses(&found));
     let (four, six) = (Box::pin(one(RecordType::A)), Box::pin(one(RecordType::AAAA)));
     let (first, other) = future::select(four, six).await.factor_first();
