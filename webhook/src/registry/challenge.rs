@@ -74,11 +74,9 @@ impl Bearer {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(format!("its token service {realm} has a user in it"));
         }
-        let plain = endpoint.scheme() == "http" && url.scheme() == "http" && endpoint.host_str() == url.host_str();
-        if url.scheme() == "https" || plain {
-            Ok(url)
-        } else {
-            Err(format!("its token service {realm} is not asked without TLS"))
+        match (endpoint.scheme(), url.scheme()) {
+            (_, "https") | ("http", "http") => Ok(url),
+            _ => Err(format!("its token service {realm} is not asked without TLS")),
         }
     }
 }
@@ -89,9 +87,14 @@ impl Bearer {
 /// never by the registrable domain, because `azurecr.io` is everybody's.
 pub(super) fn may_see_credentials(service: &Url, host: &str, endpoint: &Url, token_hosts: &[String]) -> bool {
     let same_endpoint = service.origin() == endpoint.origin();
-    // A service without TLS has come so far only where the registry, on the same machine, has none either.
-    let listed = token_hosts.iter().any(|listed| is_at(service, service.scheme(), listed));
+    let listed = is_listed(service, endpoint, token_hosts);
     same_endpoint || is_at(service, "https", host) || listed || is_token_service(service, host)
+}
+
+/// Whether `service` is among the `token_hosts` of the registry at `endpoint`: without TLS only where that has none.
+pub(super) fn is_listed(service: &Url, endpoint: &Url, token_hosts: &[String]) -> bool {
+    let scheme = if endpoint.scheme() == "http" { service.scheme() } else { "https" };
+    token_hosts.iter().any(|listed| is_at(service, scheme, listed))
 }
 
 /// Whether `service` is known to be the token service of the registry `host`.
@@ -152,7 +155,7 @@ mod tests {
         check_service("http://localhost:5001/token", "http://localhost:5000", Ok(()));
         let plain = "its token service `http://auth.example/token` is not asked without TLS";
         check_service("http://auth.example/token", "https://auth.example", Err(plain));
-        check_service("http://auth.example/token", "http://reg.example", Err(plain));
+        check_service("http://auth.example/token", "http://reg.example", Ok(()));
         let user = "its token service `https://a@auth.example/` has a user in it";
         check_service("https://a@auth.example/", "https://reg.example", Err(user));
         check_service("/token", "https://reg.example", Err("its token service `/token` is no URL"));
@@ -203,5 +206,7 @@ mod tests {
         plain("http://reg.svc:5001/token", true);
         plain("https://reg.svc:5001/token", true);
         plain("http://reg.svc:5002/token", false);
+        check_trust("http://reg.svc:5001/token", "reg.svc:5000", "https://reg.svc:5000", &["reg.svc:5001"], false);
+        check_trust("ftp://reg.svc:5001/token", "reg.svc:5000", "https://reg.svc:5000", &["reg.svc:5001"], false);
     }
 }

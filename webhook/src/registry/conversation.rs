@@ -198,11 +198,7 @@ impl Conversation<'_> {
     /// A 401 or 403 to somebody of this standing.
     fn denied(&self, status: StatusCode, standing: &Standing) -> Error {
         match (standing, status) {
-            (Standing::Withheld(service), _) => {
-                let host = self.image.host();
-                let remedy = format!("{host}: add its token service to `tokenHosts` if you trust it: {service}");
-                Error::not_allowed(self.image, remedy)
-            }
+            (Standing::Withheld(service), _) => self.unlisted(service),
             (Standing::Known, _) => Error::forbidden(self.image, false),
             (Standing::Stranger | Standing::Claimed, StatusCode::FORBIDDEN) => {
                 Error::forbidden(self.image, *standing == Standing::Stranger)
@@ -211,6 +207,13 @@ impl Conversation<'_> {
                 Error::unauthorized(self.image, *standing == Standing::Stranger)
             }
         }
+    }
+
+    /// Its token service may not be asked, or not by whom it must be asked, because nobody has listed it.
+    fn unlisted(&self, service: &str) -> Error {
+        let host = self.image.host();
+        let remedy = format!("{host}: add its token service to `tokenHosts` if you trust it: {service}");
+        Error::not_allowed(self.image, remedy)
     }
 
     /// Berth does not connect to where the registry sends it.

@@ -130,7 +130,7 @@ impl Upstreams {
         if let Some(known) = self.known.iter().find(|known| known.is_named_by(url)) {
             return known.road.client(url);
         }
-        if url.scheme() == "https" && from.token_hosts().contains(&authority(url)) {
+        if challenge::is_listed(url, &from.endpoint, from.token_hosts()) {
             return sender.token_road.client(url);
         }
         if challenge::is_token_service(url, &from.host) {

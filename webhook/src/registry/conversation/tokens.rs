@@ -22,11 +22,14 @@ impl Conversation<'_> {
     ///
     /// Redirects are not followed: who may see credentials is decided by the address that the registry gave.
     pub(super) async fn token(&self, bearer: &Bearer, credential: Option<&Credential>) -> Result<Grant, Error> {
-        let endpoint = &self.upstream.endpoint;
+        let (endpoint, token_hosts) = (&self.upstream.endpoint, self.upstream.token_hosts());
         let url = bearer.service_url(endpoint).map_err(|reason| self.untrusted(reason))?;
-        let http = self.upstreams.client_for(&url, &self.upstream);
-        let http = http.map_err(|refusal| self.not_sent_to("has its token service", &refusal))?;
-        let seen = may_see_credentials(&url, self.image.host(), endpoint, self.upstream.token_hosts());
+        let seen = may_see_credentials(&url, self.image.host(), endpoint, token_hosts);
+        let http = self.upstreams.client_for(&url, &self.upstream).map_err(|refusal| {
+            // Without TLS, being named in `registries` would not do.
+            let unlisted = url.scheme() == "http" && !seen;
+            if unlisted { self.unlisted(url.authority()) } else { self.not_sent_to("has its token service", &refusal) }
+        })?;
         let standing = match credential {
             None => Standing::Stranger,
             Some(_) if seen => Standing::Claimed,

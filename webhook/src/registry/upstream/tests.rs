@@ -1,6 +1,7 @@
 mod leftovers;
 mod proxied;
 mod server;
+mod token_services;
 mod vouching;
 
 use super::*;
@@ -191,22 +192,6 @@ fn a_strangers_registry_that_names_a_configured_host_gets_the_public_road() {
     let public = upstreams.of("storage.example").unwrap().http;
     assert!(std::ptr::eq(client_from("evil.example"), public));
     assert!(!std::ptr::eq(client_from("harbor.example"), public));
-}
-
-#[test]
-fn a_token_service_of_its_own_may_be_inside() {
-    let token_hosts = vec!["auth.corp.internal".to_owned(), "auth.example:8443".to_owned()];
-    let entries = [config::Registry { token_hosts, ..entry("reg.example", None) }, entry("*.plain.example", None)];
-    for upstreams in [upstreams(&entries), closed(&entries)] {
-        for url in ["https://auth.corp.internal/token", "https://auth.example:8443/token"] {
-            assert_eq!(goes(&upstreams, "reg.example", url), Ok(()), "{url}");
-            assert!(goes(&upstreams, "a.plain.example", url).is_err(), "{url}");
-        }
-        for url in ["http://auth.corp.internal/", "https://auth.corp.internal:8443/", "https://a.auth.corp.internal/"] {
-            assert!(goes(&upstreams, "reg.example", url).is_err(), "{url}");
-        }
-        assert_eq!(upstreams.of("reg.example").unwrap().token_hosts().len(), 2);
-    }
 }
 
 #[test]

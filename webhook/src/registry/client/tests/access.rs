@@ -153,9 +153,10 @@ async fn another_token_service_sees_none() {
 async fn a_token_service_without_tls_or_inside_is_not_asked() {
     let other = with_tokens(|_| true, |_| true).await;
     let port = other.address.port();
+    let listed = "add its token service to `tokenHosts` if you trust it: ";
     for (realm, words) in [
-        (format!("http://localhost:{port}/token"), "is not asked without TLS"),
-        (format!("http://127.0.0.1:{port}/token"), "if you mean it: 127.0.0.1 is a loopback address"),
+        (format!("http://localhost:{port}/token"), &*format!("{listed}localhost:{port}")),
+        (format!("http://127.0.0.1:{port}/token"), &format!("{listed}127.0.0.1:{port}")),
         ("https://169.254.169.254/t".to_owned(), "if you mean it: 169.254.169.254 is a metadata address"),
         ("https://a:b@example.com/t".to_owned(), "has a user in it"),
         ("/token".to_owned(), "its token service `/token` is no URL"),
