@@ -55,12 +55,13 @@ impl Stage {
         Ok(Outcome::new(vec![settled], applied))
     }
 
-    /// Applies one Deployment without Berth and one with it, within a second of `change`, which brings the image.
+    /// Applies one Deployment without Berth and one with it, within a second of `change`, which brings their images: one
+    /// of two names where a pull of the one would disturb the other.
     pub(crate) async fn deploy_soon(
         &self,
         berth: Berth,
         name: &str,
-        image: &str,
+        images: [&str; 2],
         policy: Option<&str>,
         change: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<[Outcome; 2]> {
@@ -69,7 +70,7 @@ impl Stage {
         let (off, on) = tokio::try_join!(off, self.namespace(berth, &names[1]))?;
         change.await?;
         let changed = Instant::now();
-        let outcomes = tokio::try_join!(self.apply(&off, image, policy), self.apply(&on, image, policy))?;
+        let outcomes = tokio::try_join!(self.apply(&off, images[0], policy), self.apply(&on, images[1], policy))?;
         Ok([outcomes.0, outcomes.1].map(|outcome| outcome.soon_after(changed)))
     }
 

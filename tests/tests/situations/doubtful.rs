@@ -95,7 +95,8 @@ pub(crate) async fn removed(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     }
     tokio::try_join!(stage.listed(stage.a(), listed, None), stage.listed(stage.b(), listed, None))?;
     let remove = stage.a().remove_image(listed);
-    let [soon_off, soon_on] = stage.deploy_soon(Berth::Production, "removed", "removed:dev", NEVER, remove).await?;
+    let [soon_off, soon_on] =
+        stage.deploy_soon(Berth::Production, "removed", ["removed:dev"; 2], NEVER, remove).await?;
     refused_on_a(&soon_off)?;
     soon_on.one_runs("removed")?; // on node B, whatever node A still lists
     stage.unlisted(stage.a(), listed).await?;

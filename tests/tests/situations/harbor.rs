@@ -17,7 +17,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     }
     let image = "docker.io/library/nginx:latest";
     let push = async { stage.harbor.push_image("dockerhub/library/nginx", "latest", &nginx).await.map(drop) };
-    let [soon_off, soon_on] = stage.deploy_soon(Berth::Production, "harbor", image, None, push).await?;
+    let [soon_off, soon_on] = stage.deploy_soon(Berth::Production, "harbor", [image; 2], None, push).await?;
     soon_off.one_fails(&["ErrImagePull", "ImagePullBackOff"])?;
     soon_on.all_run("nginx")?;
 

@@ -20,7 +20,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let (image, policy) = ("easy-kanban:latest", Some("IfNotPresent"));
     let ours = Image::of("ours").await?;
     let push = async { stage.internal.push_image("easy-kanban", "latest", &ours).await.map(drop) };
-    let soon = stage.deploy_soon(Berth::Production, "kanban", image, policy, push);
+    let soon = stage.deploy_soon(Berth::Production, "kanban", [image; 2], policy, push);
     let ([soon_off, soon_on], unresolved) = tokio::try_join!(soon, unresolvable(stage))?;
     without(&soon_off)?;
     soon_on.all_run("ours")?;

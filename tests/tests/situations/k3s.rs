@@ -15,7 +15,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     // Other names and builds, so that what these bring does not serve the others.
     let fresh = Image::of("a fresh one").await?;
     let import = stage.a().import(&fresh, &["k3s-fresh:latest"]);
-    let soon = stage.deploy_soon(Berth::Production, "k3s", "k3s-fresh:latest", never, import);
+    let soon = stage.deploy_soon(Berth::Production, "k3s", ["k3s-fresh:latest"; 2], never, import);
     let loaded = Image::of("a loaded one").await?;
     let loaded = stage.deploy_loaded(Berth::Production, "k3s-loaded:latest", never, &loaded);
     let ([soon_off, soon_on], loaded) = tokio::try_join!(soon, loaded)?;

@@ -14,7 +14,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Vec<Row>> {
 
     let newer = Image::of("push 2").await?;
     let push = async { stage.local.push_image("app", "v2", &newer).await.map(drop) };
-    let [soon_off, soon_on] = stage.deploy_soon(Berth::Dev, "kind", image, policy, push).await?;
+    let [soon_off, soon_on] = stage.deploy_soon(Berth::Dev, "kind", [image; 2], policy, push).await?;
     soon_off.all_run("push 1")?;
     soon_on.all_run("push 2")?;
 

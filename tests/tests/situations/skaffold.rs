@@ -14,7 +14,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Vec<Row>> {
 
     let newer = Image::of("a newer one").await?;
     let push = async { stage.local.push_image("skaffolded", "latest", &newer).await.map(drop) };
-    let [soon_off, soon_on] = stage.deploy_soon(Berth::Dev, "skaffold", &image, None, push).await?;
+    let [soon_off, soon_on] = stage.deploy_soon(Berth::Dev, "skaffold", [&image; 2], None, push).await?;
     soon_off.all_run("Skaffold's")?;
     soon_on.all_run("a newer one")?;
 

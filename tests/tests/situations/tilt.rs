@@ -14,7 +14,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let by_name = named_local(stage);
     let fresh = Image::of("a fresh pet store").await?;
     let load = stage.a().import_as_kind_does(&fresh, &["petstore:tilt-fresh"]);
-    let soon = stage.deploy_soon(Berth::Dev, "tilt", "petstore:tilt-fresh", policy, load);
+    let soon = stage.deploy_soon(Berth::Dev, "tilt", ["petstore:tilt-fresh"; 2], policy, load);
     let loaded = Image::of("a loaded pet store").await?;
     let loaded = stage.deploy_loaded(Berth::Dev, "petstore:tilt-loaded", policy, &loaded);
     let ([soon_off, soon_on], named, loaded) = tokio::try_join!(soon, by_name, loaded)?;
@@ -48,7 +48,7 @@ async fn named_local(stage: &Stage) -> anyhow::Result<Row> {
     let shop = Image::of("the shop").await?;
     let load = stage.a().import_as_kind_does(&shop, &["shop:tilt-fresh"]);
     let [soon_off, soon_on] =
-        stage.deploy_soon(Berth::Dev, "shop", "shop:tilt-fresh", Some("IfNotPresent"), load).await?;
+        stage.deploy_soon(Berth::Dev, "shop", ["shop:tilt-fresh"; 2], Some("IfNotPresent"), load).await?;
     soon_off.one_fails(PULL_FAILURES)?;
     soon_on.all_run_on("the shop", "node-a")?;
     Ok(Row::new("5 Tilt and `kind load`, named in `place.local`").soon([soon_off, soon_on]))
