@@ -39,7 +39,7 @@ impl Anchor {
 }
 
 /// CAs that are trusted together, each once, in the order in which they were added.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Bundle(Vec<Anchor>);
 
 impl Bundle {

@@ -74,9 +74,12 @@ impl<S: Store, O: Observer> Manager<S, O> {
         let settings = &self.settings;
         let authorities = match settings.source {
             Source::Manager => self.store.secret(&settings.authority_secret).await?,
-            Source::Secret | Source::Nobody => None,
+            Source::Secret | Source::Authorities(_) | Source::Nobody => None,
         };
-        let serving = self.store.secret(&settings.serving_secret).await?;
+        let serving = match settings.source {
+            Source::Manager | Source::Secret => self.store.secret(&settings.serving_secret).await?,
+            Source::Authorities(_) | Source::Nobody => None,
+        };
         let (mut configurations, mut unread) = (Vec::new(), Vec::new());
         for name in &settings.configurations {
             match self.store.configuration(name).await {

@@ -27,7 +27,7 @@ use crate::{
 pub fn next_action(now: SystemTime, state: &State, settings: &Settings) -> Action {
     match settings.source {
         Source::Manager => rotation::next(now, state, settings),
-        Source::Secret => inject::next(now, state, settings),
+        Source::Secret | Source::Authorities(_) => inject::next(now, state, settings),
         Source::Nobody => Action::Wait { until: None },
     }
 }

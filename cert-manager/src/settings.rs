@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::leaf::service_names;
+use crate::{Bundle, leaf::service_names};
 
 /// What is to be managed, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,12 +32,14 @@ pub struct Settings {
 }
 
 /// Who makes the certificate.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// This manager: CA, leaf and bundle.
     Manager,
     /// Somebody else writes the serving Secret, with a `ca.crt`; only the bundle is published.
     Secret,
+    /// Somebody else serves by other means, with a leaf that one of these CAs signed; they are published.
+    Authorities(Bundle),
     /// Nobody here: nothing is read or written.
     Nobody,
 }

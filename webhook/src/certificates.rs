@@ -1,9 +1,10 @@
 //! The certificates that API servers know Berth by: the library keeps them, as the configuration says, and what it does
 //! becomes Events and metrics.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
-use berth_cert_manager::{About, Manager, News, Observer, Settings, Subject, plan::Status, settings::Source};
+use anyhow::Context as _;
+use berth_cert_manager::{About, Bundle, Manager, News, Observer, Settings, Subject, plan::Status, settings::Source};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use tokio::sync::watch;
@@ -14,16 +15,10 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Keeps them for ever, in Berth's own `namespace`, as `wanted` says from time to time.
-pub async fn keep(
-    client: Client,
-    namespace: String,
-    mut wanted: watch::Receiver<Certificates>,
-    events: Arc<Recorder>,
-    metrics: Arc<Metrics>,
-) {
+/// Keeps them for ever, as `wanted` says from time to time.
+pub async fn keep(client: Client, mut wanted: watch::Receiver<Settings>, events: Arc<Recorder>, metrics: Arc<Metrics>) {
     loop {
-        let settings = settings(*wanted.borrow_and_update(), &namespace);
+        let settings = wanted.borrow_and_update().clone();
         let witness = Witness { events: events.clone(), metrics: metrics.clone() };
         let manager = Manager::new(client.clone(), settings, witness);
         tokio::select! {
@@ -36,15 +31,19 @@ pub async fn keep(
     }
 }
 
-/// What the library is to do.
-fn settings(wanted: Certificates, namespace: &str) -> Settings {
-    let Certificates { source, ca_lifetime, leaf_lifetime, hold } = wanted;
-    let source = match source {
-        CertificateSource::Berth => Source::Manager,
-        CertificateSource::Secret => Source::Secret,
-        CertificateSource::None => Source::Nobody,
+/// What the library is to do in Berth's own `namespace`. Reads the file with the CAs, where one is to be published.
+pub fn settings(wanted: &Certificates, namespace: &str) -> anyhow::Result<Settings> {
+    let source = match (wanted.source, &wanted.ca_file) {
+        (CertificateSource::Berth, _) => Source::Manager,
+        (CertificateSource::Secret, _) => Source::Secret,
+        (CertificateSource::Files, Some(file)) => {
+            let pem = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Source::Authorities(Bundle::read(&pem))
+        }
+        (CertificateSource::Files | CertificateSource::None, _) => Source::Nobody,
     };
-    Settings { source, ca_lifetime, leaf_lifetime, hold, ..Settings::berth(namespace) }
+    let Certificates { ca_lifetime, leaf_lifetime, hold, .. } = *wanted;
+    Ok(Settings { source, ca_lifetime, leaf_lifetime, hold, ..Settings::berth(namespace) })
 }
 
 /// Passes on what happens.

@@ -57,7 +57,7 @@ pub fn findings(now: SystemTime, state: &State, settings: &Settings) -> Vec<(Sub
     let mut found = Vec::new();
     let serving = Subject::Secret(settings.serving_secret.clone());
     match settings.source {
-        Source::Nobody => return found,
+        Source::Nobody | Source::Authorities(_) => return found,
         Source::Manager => {
             let authority = state.authorities.as_ref().map(|stored| &stored.content.signing.authority);
             if let Some(Err(error)) = authority {
@@ -92,7 +92,7 @@ fn refusal(now: SystemTime, state: &State, settings: &Settings) -> Option<String
         Err(error) => return Some(error.to_string()),
     };
     let own = || content.bundle.clone().ok_or(Error::Missing { entry: served::BUNDLE });
-    let bundle = match (settings.source, &state.authorities) {
+    let bundle = match (&settings.source, &state.authorities) {
         (Source::Manager, Some(authorities)) => Ok(authorities.content.bundle()),
         _ => own(),
     };

@@ -1,4 +1,4 @@
-//! The bundle of a Secret that somebody else writes.
+//! The bundle that somebody else brings.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,14 +6,14 @@ use super::{Action, Publication, publish};
 use crate::{
     Bundle, moment,
     served::PATIENCE,
-    settings::Settings,
+    settings::{Settings, Source},
     state::{CHANGED, Published, State},
 };
 
-/// Publishes the bundle beside a leaf that it vouches for. What it replaces stays beside it for the hold: replicas do not
+/// Publishes the bundle. What it replaces stays beside it for the hold: replicas do not
 /// take the new leaf at the same moment, nor do API servers learn of the new bundle at once.
 pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Action {
-    let Some(bundle) = verified(now, state, settings) else {
+    let Some(bundle) = brought(now, state, settings) else {
         return Action::Wait { until: None }; // what is published stays
     };
     let due: Vec<_> = state.configurations.iter().filter_map(|one| due(now, one, &bundle, settings)).collect();
@@ -24,8 +24,11 @@ pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Actio
     Action::Wait { until: removals.filter(|moment| *moment > now).min() }
 }
 
-/// The CAs beside the leaf, if API servers that trust them accept it.
-fn verified(now: SystemTime, state: &State, settings: &Settings) -> Option<Bundle> {
+/// The CAs as they are given, or those beside a leaf, if API servers that trust them accept it.
+fn brought(now: SystemTime, state: &State, settings: &Settings) -> Option<Bundle> {
+    if let Source::Authorities(bundle) = &settings.source {
+        return Some(bundle.unexpired(now)).filter(|bundle| !bundle.is_empty());
+    }
     let content = &state.serving.as_ref()?.content;
     let (chain, bundle) = (content.chain.as_ref().ok()?, content.bundle.as_ref()?);
     chain.verify(bundle, &settings.call(), now).ok()?;

@@ -46,8 +46,9 @@ pub fn status(now: SystemTime, state: &State, settings: &Settings) -> Status {
 
 /// The CAs that are to be trusted.
 fn bundle(state: &State, authorities: Option<&Authorities>, settings: &Settings) -> Bundle {
-    match (settings.source, authorities) {
+    match (&settings.source, authorities) {
         (Source::Manager, Some(authorities)) => authorities.bundle(),
+        (Source::Authorities(bundle), _) => bundle.clone(),
         _ => state.serving.as_ref().and_then(|stored| stored.content.bundle.clone()).unwrap_or_default(),
     }
 }

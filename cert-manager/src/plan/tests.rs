@@ -312,7 +312,12 @@ fn a_secret_that_another_project_keeps_too_is_a_finding() {
     assert!(both[0].starts_with("zz-berth.dev: it has the annotation"), "{both:?}");
     assert!(both[1].starts_with("berth-tls: the CNCF project cert-manager keeps") && both.len() == 2, "{both:?}");
     assert!(both[1].contains("set `source: secret`"), "{both:?}");
-    for (source, kept) in [(Source::Manager, false), (Source::Secret, true), (Source::Nobody, true)] {
+    for (source, kept) in [
+        (Source::Manager, false),
+        (Source::Secret, true),
+        (Source::Authorities(bundle(&[&A])), true),
+        (Source::Nobody, true),
+    ] {
         assert_eq!(told(source, kept), [""; 0]);
     }
 }
@@ -383,4 +388,20 @@ fn another_bundle_of_somebody_elses_is_published_beside_the_one_before() {
         facts.now += DAY;
     };
     check(Facts::brought(), dropped, "publish 0x[], dated, 0x[], dated");
+}
+
+/// Nobody's leaf has to vouch for them: who serves with it is not here.
+#[test]
+fn authorities_that_are_given_are_published_as_they_are() {
+    let given = |authorities: Bundle| {
+        let mut facts = Facts::brought();
+        (facts.settings.source, facts.tls) = (Source::Authorities(authorities), None);
+        facts
+    };
+    check(given(bundle(&[&A])), |_| (), "publish 2x[a], dated, 2x[a], dated");
+    check(given(bundle(&[&A])), |facts| (0..2).for_each(|at| facts.publish(at, &bundle(&[&A]))), "wait until news");
+    let other = |facts: &mut Facts| (0..2).for_each(|at| facts.publish(at, &bundle(&[&B])));
+    check(given(bundle(&[&A])), other, "publish 2x[a+b], dated, 2x[a+b], dated");
+    check(given(Bundle::default()), other, "wait until news");
+    check(given(bundle(&[&A])), |facts| facts.now = start() + 400 * DAY, "wait until news");
 }

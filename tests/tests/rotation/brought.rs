@@ -1,6 +1,9 @@
 //! Certificates that somebody else brings, in a Secret as the CNCF project cert-manager keeps it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::ensure;
 use berth_cert_manager::{Authority, Leaf, service_names};
@@ -20,13 +23,7 @@ use super::{
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_brings_is_published_and_replaced_and_no_call_fails() {
     let (first, second) = (Owner::new("first"), Owner::new("second"));
-    let leaf = first.leaf();
-    let secret = json!({
-        "metadata": { "name": "berth-tls", "namespace": SYSTEM },
-        "type": "kubernetes.io/tls",
-        "stringData": first.content(&leaf),
-    });
-    let secret: Secret = serde_json::from_value(secret).unwrap();
+    let secret = first.secret(&first.leaf());
     let stage = Stage::start_with("source: secret", Some(&secret)).await.unwrap();
     assert!(stage.secrets().await.unwrap().get_opt("berth-ca").await.unwrap().is_none(), "Berth made a CA of its own");
     for bundle in stage.bundles().await.unwrap() {
@@ -57,6 +54,58 @@ async fn what_somebody_else_brings_is_published_and_replaced_and_no_call_fails()
     for bundle in stage.bundles().await.unwrap() {
         assert!(bundle.contains(second.pem()) && bundle.contains(first.pem()), "the one before stays for a while");
     }
+}
+
+/// Who serves by files has a file with the CAs, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authorities_in_a_file_are_published_and_replaced_and_no_call_fails() {
+    let (first, second) = (Owner::new("first"), Owner::new("second"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.crt");
+    fs::write(&file, first.pem()).unwrap();
+    let certificates = format!("source: files, caFile: {}, hold: 2s", file.display());
+    let secret = first.secret(&first.leaf());
+    let stage = Stage::start_with(&certificates, Some(&secret)).await.unwrap();
+    published(&stage, &[&first]).await;
+    let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &LAGS).await.unwrap();
+
+    // Garbage is not put into force.
+    fs::write(&file, "garbage").unwrap();
+    let invalid = "berth_configuration_valid 0\n";
+    until("the file is refused", LIMIT, async || {
+        let metrics = stage.controller.as_ref().unwrap().status("/metrics").await?;
+        ensure!(metrics.contains(invalid), "it is in force");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    published(&stage, &[&first]).await;
+
+    // Both, the new leaf, and then the new one alone: the one before goes when its time is over.
+    fs::write(&file, [first.pem(), second.pem()].join("\n")).unwrap();
+    published(&stage, &[&first, &second]).await;
+    let leaf = second.leaf();
+    bring(&stage, &second.content(&leaf)).await;
+    serves(&stage, &leaf, &[&first, &second]).await;
+    fs::write(&file, second.pem()).unwrap();
+    published(&stage, &[&second]).await;
+    traffic.end("files").await.none_failed();
+    assert!(stage.secrets().await.unwrap().get_opt("berth-ca").await.unwrap().is_none(), "Berth made a CA of its own");
+}
+
+/// Waits until just the CAs of these are published.
+async fn published(stage: &Stage, owners: &[&Owner]) {
+    until("their CAs are published", LIMIT, async || {
+        let bundles = stage.bundles().await?;
+        let all = |bundle: &String| {
+            let count = bundle.matches("BEGIN CERTIFICATE").count();
+            count == owners.len() && owners.iter().all(|owner| bundle.contains(owner.pem()))
+        };
+        ensure!(bundles.iter().all(all), "{bundles:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +153,15 @@ impl Owner {
 
     fn leaf(&self) -> Leaf {
         self.0.issue_leaf(&service_names("berth-webhook", SYSTEM), SystemTime::now(), DAY).unwrap()
+    }
+
+    fn secret(&self, leaf: &Leaf) -> Secret {
+        let secret = json!({
+            "metadata": { "name": "berth-tls", "namespace": SYSTEM },
+            "type": "kubernetes.io/tls",
+            "stringData": self.content(leaf),
+        });
+        serde_json::from_value(secret).unwrap()
     }
 
     fn content(&self, leaf: &Leaf) -> Value {

@@ -6,6 +6,7 @@ use std::{env, mem, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
+use berth_cert_manager::Settings;
 use kube::Client;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use tracing::info;
 use super::{Failure, Outcome, cluster, configuration::Source, signals::Signals, webhook};
 use crate::{
     attention, certificates,
-    config::{Certificates, Config},
+    config::Config,
     events::Recorder,
     gates::{Gates, Means},
     nodes::{Nodes, heartbeat},
@@ -53,9 +54,11 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     let mut signals = Signals::listen().context("signal handlers").map_err(Failure::Unavailable)?;
     let mut source = Source::new(args.config);
     let config = source.load().map_err(Failure::Usage)?;
-    let certificates = watch::Sender::new(config.certificates);
+    let own_namespace = cluster::own_namespace();
+    let certificates = certificates::settings(&config.certificates, &own_namespace).map_err(Failure::Usage)?;
+    let certificates = watch::Sender::new(certificates);
     let config = Arc::new(ArcSwap::from_pointee(config));
-    let means = means(cluster::client().await?, config.clone());
+    let means = means(cluster::client().await?, own_namespace.clone(), config.clone());
     let (gates, metrics) = (Arc::new(Gates::new(means.clone())), means.metrics.clone());
     let able = gates.clone();
     let missing = move || if able.able() { Vec::new() } else { vec!["waiting for news of nodes and gated Pods"] };
@@ -67,7 +70,8 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
     follow(means, gates, certificates.subscribe(), &mut endless);
     endless.spawn(async move {
         let replace = |new: Config| {
-            certificates.send_if_modified(|known| mem::replace(known, new.certificates) != new.certificates);
+            let wanted = certificates::settings(&new.certificates, &own_namespace)?;
+            certificates.send_if_modified(|known| mem::replace(known, wanted.clone()) != wanted);
             config.store(Arc::new(new));
             Ok(())
         };
@@ -82,12 +86,12 @@ pub async fn run(args: Args) -> Result<Outcome, Failure> {
 }
 
 /// What the controller works with in the cluster of `client`.
-fn means(client: Client, config: Arc<ArcSwap<Config>>) -> Means {
+fn means(client: Client, own_namespace: String, config: Arc<ArcSwap<Config>>) -> Means {
     let metrics = Arc::new(Metrics::new(&config.load()));
     Means {
         nodes: Arc::new(Nodes::new(config.load().place.list_limit)),
         config,
-        own_namespace: cluster::own_namespace(),
+        own_namespace,
         events: Arc::new(Recorder::new(client.clone(), &holder(), metrics.clone())),
         client,
         metrics,
@@ -95,11 +99,11 @@ fn means(client: Client, config: Arc<ArcSwap<Config>>) -> Means {
 }
 
 /// Starts everything that never ends.
-fn follow(means: Means, gates: Arc<Gates>, wanted: watch::Receiver<Certificates>, tasks: &mut JoinSet<()>) {
+fn follow(means: Means, gates: Arc<Gates>, wanted: watch::Receiver<Settings>, tasks: &mut JoinSet<()>) {
     let stuck = Stuck::new(means.clone());
     let Means { client, nodes, own_namespace, events, metrics, .. } = means;
-    let (namespace, told, counted) = (own_namespace.clone(), events.clone(), metrics.clone());
-    tasks.spawn(certificates::keep(client.clone(), namespace, wanted, told, counted));
+    let (told, counted) = (events.clone(), metrics.clone());
+    tasks.spawn(certificates::keep(client.clone(), wanted, told, counted));
     tasks.spawn(nodes.follow(client.clone(), metrics.clone()));
     tasks.spawn(attention::follow(client.clone(), events.clone(), metrics));
     tasks.spawn(async move { events.run().await });

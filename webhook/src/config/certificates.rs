@@ -1,14 +1,19 @@
 //! `certificates:` — who brings the certificate that API servers know Berth by, and how long one counts.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::{section::Section, value};
+use super::{
+    section::{Content, Section},
+    value,
+};
 
 /// The section `certificates`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Certificates {
     /// Who makes them.
     pub source: CertificateSource,
+    /// The CAs to publish; with [`CertificateSource::Files`] only.
+    pub ca_file: Option<PathBuf>,
     /// How long a CA counts; it is replaced when a third of that is left.
     pub ca_lifetime: Duration,
     /// How long a serving certificate counts; it is renewed when a third of that is left.
@@ -22,12 +27,19 @@ impl Certificates {
         let sources = [
             ("berth", CertificateSource::Berth),
             ("secret", CertificateSource::Secret),
+            ("files", CertificateSource::Files),
             ("none", CertificateSource::None),
         ];
         let lifetime = || value::duration_within(LIFETIME_LEAST, LIFETIME_MOST);
         let hold = value::duration_within(HOLD_LEAST, HOLD_MOST);
+        let source = section.value("source", value::choice(&sources)).unwrap_or(CertificateSource::Berth);
+        let ca_file = match source {
+            CertificateSource::Files => section.required_file("caFile", Content::Authorities),
+            _ => section.file("caFile", Content::Authorities),
+        };
         let certificates = Self {
-            source: section.value("source", value::choice(&sources)).unwrap_or(CertificateSource::Berth),
+            source,
+            ca_file,
             ca_lifetime: section.value("caLifetime", lifetime()).unwrap_or(CA_LIFETIME),
             leaf_lifetime: section.value("leafLifetime", lifetime()).unwrap_or(LEAF_LIFETIME),
             hold: section.value("hold", hold).unwrap_or(HOLD),
@@ -39,13 +51,16 @@ impl Certificates {
 
     /// Times that do not fit each other, and times that only a test can want.
     fn check(&self, section: &mut Section<'_, '_>) {
+        if self.ca_file.is_some() && self.source != CertificateSource::Files {
+            section.warning("caFile", "it has no effect: only with `source: files` is it published");
+        }
         if self.source != CertificateSource::Berth {
             for key in ["caLifetime", "leafLifetime"] {
                 if section.has(key) {
                     section.warning(key, "it has no effect: only with `source: berth` are certificates made by Berth");
                 }
             }
-            if self.source == CertificateSource::Secret {
+            if self.source != CertificateSource::None {
                 self.doubt_hold(section);
             } else if section.has("hold") {
                 section.warning("hold", "it has no effect: with `source: none` Berth publishes nothing");
@@ -98,6 +113,8 @@ pub enum CertificateSource {
     Berth,
     /// Somebody else, who keeps the Secret `berth-tls`; the controller publishes the `ca.crt` in it.
     Secret,
+    /// Somebody else, by files (`--tls-cert`, `--tls-key`); the controller publishes `caFile`.
+    Files,
     /// Somebody else, who publishes it as well.
     None,
 }
@@ -153,17 +170,23 @@ mod tests {
     fn what_is_not_said_is_a_year_ninety_days_and_ten_minutes() {
         let usual = Certificates {
             source: CertificateSource::Berth,
+            ca_file: None,
             ca_lifetime: CA_LIFETIME,
             leaf_lifetime: LEAF_LIFETIME,
             hold: HOLD,
         };
-        good("{}", usual);
+        good("{}", usual.clone());
         assert_eq!(Config::default().certificates, usual);
-        good("{source: berth, caLifetime: 8760h, leafLifetime: 2160h, hold: 10m}", usual);
-        good("{source: secret}", Certificates { source: CertificateSource::Secret, ..usual });
-        good("{source: none}", Certificates { source: CertificateSource::None, ..usual });
+        good("{source: berth, caLifetime: 8760h, leafLifetime: 2160h, hold: 10m}", usual.clone());
+        good("{source: secret}", Certificates { source: CertificateSource::Secret, ..usual.clone() });
+        let ca_file = Some(PathBuf::from("/ca.crt"));
+        good(
+            "{source: files, caFile: /ca.crt}",
+            Certificates { source: CertificateSource::Files, ca_file, ..usual.clone() },
+        );
+        good("{source: none}", Certificates { source: CertificateSource::None, ..usual.clone() });
         let day = Duration::from_secs(DAY);
-        good("{leafLifetime: 24h}", Certificates { leaf_lifetime: day, ..usual });
+        good("{leafLifetime: 24h}", Certificates { leaf_lifetime: day, ..usual.clone() });
         good(
             "{caLifetime: 24h, leafLifetime: 24h, hold: 4h}",
             Certificates { ca_lifetime: day, leaf_lifetime: day, hold: day / 6, ..usual },
@@ -172,7 +195,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_words() {
-        bad("{source: cert-manager}", "source: `cert-manager` is not one of `berth`, `secret`, `none`");
+        bad("{source: cert-manager}", "source: `cert-manager` is not one of `berth`, `secret`, `files`, `none`");
+        bad("{source: files}", "caFile: it is missing; write `caFile: FILE`");
         bad("{leafLifetime: 9000h}", "leafLifetime: it is longer than `caLifetime` (`8760h` where nothing is said)");
         let text = "caLifetime: it is shorter than `leafLifetime`, which is `2160h` where nothing is said: set both";
         bad("{caLifetime: 24h}", text);
@@ -192,7 +216,7 @@ mod tests {
         );
         bad(
             "{lifetime: 1h}",
-            "lifetime: there is no such key; here can stand `source`, `caLifetime`, `leafLifetime`, `hold`",
+            "lifetime: there is no such key; here can stand `source`, `caFile`, `caLifetime`, `leafLifetime`, `hold`",
         );
     }
 
@@ -203,6 +227,8 @@ mod tests {
         warned("{source: secret, hold: 1h}", &[]);
         warned("{source: secret, hold: 59s}", &["certificates.hold"]);
         warned("{source: none, hold: 1h}", &["certificates.hold"]);
+        warned("{source: files, caFile: /ca.crt, hold: 59s}", &["certificates.hold"]);
+        warned("{source: secret, caFile: /ca.crt}", &["certificates.caFile"]);
         warned(
             "{source: none, caLifetime: 24h, leafLifetime: 48h}",
             &["certificates.caLifetime", "certificates.leafLifetime"],
