@@ -191,6 +191,11 @@ impl<'a> Plan<'a> {
         self.verb == Verb::Ask
     }
 
+    /// Whether `change` places it because of what a registry said, which nobody can tell from the Pod later.
+    fn found_local(&self, change: &Change) -> bool {
+        self.asks() && change.wanted.as_ref().is_some_and(|wanted| wanted.required)
+    }
+
     /// What its source is asked for; none where it is not asked.
     fn source_question(&self) -> Option<&Reference> {
         let image = self.image().filter(|_| self.asks() && self.detour.asks_source())?;

@@ -36,7 +36,7 @@ use tokio::sync::OnceCell;
 
 /// Berth as `settings` configure it, in a cluster of two nodes, without anybody who would lift gates.
 ///
-/// Both have pulled `nginx:1`; into `a` somebody has imported `petstore:dev`, into `b` `loaded:dev`.
+/// Both have pulled `nginx:1`; into `a` somebody has imported `petstore:dev`, into `b` `loaded:dev` and `found:dev`.
 fn app(settings: &str) -> App<Fake> {
     let text = format!("apiVersion: berth.dev/v1alpha1\nkind: Configuration\n{settings}");
     let (config, _) = config::parse(&text, "test").unwrap();
@@ -61,27 +61,33 @@ fn app_with_controller(settings: &str) -> App<Fake> {
 fn nodes(list_limit: usize) -> Index {
     let digest = format!("docker.io/library/nginx@sha256:{}", "0".repeat(64));
     let pulled = json!({"names": [digest, "docker.io/library/nginx:1"], "sizeBytes": 2});
-    let imported = |name: &str| json!({"names": [name], "sizeBytes": 1});
-    let node = |name: &str, images: Value| {
-        let node = json!({
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
-            "status": {
-                "images": images,
-                "conditions": [{"type": "Ready", "status": "True"}],
-                "nodeInfo": {
-                    "containerRuntimeVersion": "containerd://2.1.4",
-                    "kubeletVersion": "v1.36.3",
-                    "architecture": "amd64",
-                },
-            },
-        });
-        serde_json::from_value::<Node>(node).unwrap()
-    };
     let nodes = [
-        node("a", json!([pulled, imported("docker.io/library/petstore:dev")])),
-        node("b", json!([pulled, imported("docker.io/library/loaded:dev")])),
+        node("a", &json!([pulled, imported("docker.io/library/petstore:dev")])),
+        node("b", &json!([pulled, imported("docker.io/library/loaded:dev"), imported("docker.io/library/found:dev")])),
     ];
     Index::from_nodes(nodes, list_limit, Now::read())
+}
+
+/// An entry of a node's list that came by an import.
+fn imported(name: &str) -> Value {
+    json!({"names": [name], "sizeBytes": 1})
+}
+
+/// A node whose list is `images`.
+fn node(name: &str, images: &Value) -> Node {
+    let node = json!({
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "status": {
+            "images": images,
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {
+                "containerRuntimeVersion": "containerd://2.1.4",
+                "kubeletVersion": "v1.36.3",
+                "architecture": "amd64",
+            },
+        },
+    });
+    serde_json::from_value(node).unwrap()
 }
 
 /// A Pod as its maker writes it.

@@ -1,6 +1,6 @@
 //! Where a Pod may run, by what its images turn out to be.
 
-use berth::registry::Error;
+use berth::{admission::gated, registry::Error};
 
 use super::*;
 
@@ -33,6 +33,44 @@ async fn init_containers_and_image_volumes_decide_as_containers_do() {
     assert!(response["warnings"].to_string().contains("petstore:dev and loaded:dev"), "{response}");
     assert!(after["metadata"]["annotations"]["berth.dev/notes"].as_str().unwrap().contains(words), "{after}");
 }
+
+/// Registries are asked at the review and never again: what they said stays on the Pod.
+#[tokio::test]
+async fn a_gated_pod_waits_for_what_no_registry_had_and_for_nothing_else() {
+    let app = app_with_controller("");
+    let mut object = pod_of("petstore:dev", "IfNotPresent"); // on `a`, and in no registry
+    let side = json!({"name": "side", "image": "envoyproxy/envoy:v1.30", "imagePullPolicy": "IfNotPresent"});
+    object["spec"]["containers"].as_array_mut().unwrap().push(side);
+    let (after, _) = create(&app, &object).await;
+    assert_eq!(after["metadata"]["annotations"], json!({LOCAL_IMAGES: "petstore:dev"}), "for when it is stuck");
+    object["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "b"});
+    let (after, _) = create(&app, &object).await;
+    assert_eq!(after["spec"]["schedulingGates"], json!([{"name": "berth.dev/image-on-node"}]));
+    assert_eq!(after["metadata"]["annotations"][LOCAL_IMAGES], "petstore:dev");
+    let (again, response) = create(&app, &after).await;
+    assert!(again == after && patch_of(&response).is_empty(), "{response}");
+
+    let text = after.to_string();
+    let pod = serde_json::from_str(&text).unwrap();
+    let fate = |index: &Index| {
+        let (config, now) = (&app.config, Instant::now());
+        gated::fate(&pod, "shop", gated::Scene { config, own_namespace: "berth-system", index, now })
+    };
+    let mut index = nodes(50);
+    let gated::Fate::Wait(notes) = fate(&index) else { panic!("{:?}", fate(&index)) };
+    assert!(notes[0].text.starts_with("waits, since no node that it can use has petstore:dev (a "), "{notes:?}");
+    index.apply(&node("b", &json!([imported("docker.io/library/petstore:dev")])));
+    let gated::Fate::Go(placement) = fate(&index) else { panic!("{:?}", fate(&index)) };
+    assert!(placement.held, "{placement:?}");
+
+    // What is local as it is written need not be said, nor what may run everywhere.
+    for (image, policy) in [("petstore:dev", "Never"), ("nginx:1", "IfNotPresent"), ("nowhere:dev", "IfNotPresent")] {
+        let (after, _) = create(&app, &pod_of(image, policy)).await;
+        assert!(after["metadata"]["annotations"].get(LOCAL_IMAGES).is_none(), "{after}");
+    }
+}
+
+const LOCAL_IMAGES: &str = "berth.dev/local-images";
 
 #[tokio::test]
 async fn one_nodes_claim_alone_moves_no_pod_that_could_be_pulled() {

@@ -62,8 +62,9 @@ fn kind_of_operation(operation: &Value) -> String {
 }
 
 /// All that Berth ever writes into a Pod.
-const EVERY_KIND_OF_OPERATION: [&str; 24] = [
+const EVERY_KIND_OF_OPERATION: [&str; 25] = [
     "add /metadata/annotations",
+    "add /metadata/annotations/berth.dev~1local-images",
     "add /metadata/annotations/berth.dev~1notes",
     "add /metadata/annotations/berth.dev~1original-images",
     "add /metadata/labels",
@@ -134,6 +135,7 @@ fn any_image() -> impl Strategy<Value = String> {
         "ghcr.io/x/y:1",
         "petstore:dev",
         "loaded:dev",
+        "found:dev",
         "gone:v1",
         "nginx:v9",
         "reg.example:5000/down:v1",

@@ -1,20 +1,21 @@
 //! What becomes of a gated Pod: the steps of its review again, as far as they need no registry.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use super::{
     Moment, Plan, Subject,
     decode::Pod,
     note::Note,
+    patch::LOCAL_IMAGES,
     place::{Circumstances, Placement, Wanted, blindness, place},
-    scope::scope,
+    scope::{annotation, scope},
     select::{PullPolicy, select},
-    verb::{Facts, Verb},
+    verb::Verb,
 };
 use crate::{
     config::{Config, OnMissing},
     image::Reference,
-    nodes::{Evidence, Index},
+    nodes::Index,
 };
 
 /// What becomes of a gated Pod now.
@@ -68,29 +69,20 @@ fn wanted(pod: &Pod<'_>, namespace: &str, scene: Scene<'_>) -> Option<Vec<Wanted
     let Scene { config, own_namespace, index, now } = scene;
     let subject = Subject { pod, old: None, namespace, moment: Moment::Create, proven: false };
     let steps = scope(&subject, config, own_namespace, None).steps;
-    let plan = |slot| Plan::of(slot, config, Some(index), now, steps);
-    steps.place.then(|| local(&select(&subject).into_iter().map(plan).collect::<Vec<_>>()))
+    let found = annotation(&pod.metadata, LOCAL_IMAGES).unwrap_or_default();
+    let found: HashSet<&str> = found.split(',').collect();
+    let plans = select(&subject).into_iter().map(|slot| Plan::of(slot, config, Some(index), now, steps));
+    steps.place.then(|| plans.filter_map(|plan| needed(&plan, &found)).collect())
 }
 
-/// The images that the Pod was gated for: those that no registry has by what people wrote. Where there is none, it was
-/// one that the registry did not have; it was asked at the review, and those that it had got a digest then.
-fn local(plans: &[Plan<'_>]) -> Vec<Wanted> {
-    let is_local = |plan: &Plan<'_>| matches!(plan.verb, Verb::Place { .. });
-    let any_local = plans.iter().any(is_local);
-    let wanted = plans.iter().filter_map(|plan| {
-        let (image, facts) = (plan.slot.reference.as_ref().ok()?, plan.facts.as_ref()?);
-        let required = is_local(plan) || !any_local;
-        let wanted = Wanted { about: plan.slot.name.to_owned(), image: image.clone(), policy: facts.policy, required };
-        (is_local(plan) || is_pull_in_doubt(facts)).then_some(wanted)
-    });
-    wanted.collect()
-}
-
-/// Whether it may be an image that no registry has, as far as can be told without asking one.
-fn is_pull_in_doubt(facts: &Facts) -> bool {
-    let written = facts.ignored || facts.registered || facts.mirrored;
-    let listed_as_pulled = facts.evidence == Evidence::Listed;
-    facts.policy == PullPolicy::IfNotPresent && !facts.digest && !written && !listed_as_pulled
+/// The image of `plan` where the Pod needs nodes that hold it: those that no registry has by what people write, and those
+/// of which the review has heard and written down so. Nobody is asked again, and what is only likely is a preference.
+fn needed(plan: &Plan<'_>, found: &HashSet<&str>) -> Option<Wanted> {
+    let (image, facts) = (plan.slot.reference.as_ref().ok()?, plan.facts.as_ref()?);
+    let by_review = facts.policy == PullPolicy::IfNotPresent && found.contains(plan.slot.image);
+    let required = matches!(plan.verb, Verb::Place { .. }) || by_review;
+    let wanted = Wanted { about: plan.slot.name.to_owned(), image: image.clone(), policy: facts.policy, required };
+    (required || facts.claimed()).then_some(wanted)
 }
 
 #[cfg(test)]
@@ -106,6 +98,8 @@ mod tests {
     };
 
     const DIGEST: &str = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    const APP: &str = "docker.io/library/app:dev";
 
     const OTHER: &str = "registry.k8s.io/pause:3.10";
 
@@ -127,17 +121,37 @@ mod tests {
         Scene { config, own_namespace: "berth-system", index, now }
     }
 
-    /// What becomes of a Pod with `containers` (image and policy) where node `a` lists `images` and node `b` nothing.
-    #[track_caller]
-    fn check(containers: &[(&str, &str)], images: &[&str], change: impl FnOnce(&mut Config), want: Option<&[&str]>) {
-        let now = Now::read();
-        let index = Index::from_nodes([node("a", &[&[OTHER], images].concat()), node("b", &[OTHER])], 50, now);
+    /// A gated Pod with `containers` (image and policy), where the review has `found` that no registry has some of them.
+    fn pod(found: &str, containers: &[(&str, &str)]) -> String {
         let containers = containers.iter().enumerate().map(|(number, (image, policy))| {
             json!({ "name": number.to_string(), "image": image, "imagePullPolicy": policy })
         });
         let gates = json!([{ "name": "berth.dev/image-on-node" }]);
+        let metadata = json!({ "annotations": { "berth.dev/local-images": found } });
         let spec = json!({ "containers": containers.collect::<Vec<_>>(), "schedulingGates": gates });
-        let text = json!({ "spec": spec }).to_string();
+        json!({ "metadata": metadata, "spec": spec }).to_string()
+    }
+
+    /// The images without which such a Pod cannot run, where no node lists any.
+    fn required(found: &str, containers: &[(&str, &str)]) -> Vec<String> {
+        let (text, now, config) = (pod(found, containers), Now::read(), Config::default());
+        let index = Index::from_nodes([node("a", &[OTHER])], 50, now);
+        let images = wanted_by(&serde_json::from_str(&text).unwrap(), "shop", scene(&config, &index, now.instant));
+        images.iter().map(ToString::to_string).collect()
+    }
+
+    /// What becomes of such a Pod where node `a` lists `images` and node `b` nothing.
+    #[track_caller]
+    fn check(
+        found: &str,
+        containers: &[(&str, &str)],
+        images: &[&str],
+        change: impl FnOnce(&mut Config),
+        want: Option<&[&str]>,
+    ) {
+        let now = Now::read();
+        let index = Index::from_nodes([node("a", &[&[OTHER], images].concat()), node("b", &[OTHER])], 50, now);
+        let text = pod(found, containers);
         let mut config = Config::default();
         change(&mut config);
         let pod = serde_json::from_str(&text).unwrap();
@@ -178,32 +192,61 @@ mod tests {
 
     fn as_is(_: &mut Config) {}
 
-    #[test]
-    fn what_is_never_pulled_is_waited_for() {
-        let app = "docker.io/library/app:dev";
-        check(&[("app:dev", "Never")], &[], as_is, None);
-        check(&[("app:dev", "Never")], &[app], as_is, Some(&["a"]));
-        let both = [("app:dev", "Never"), ("web:1", "IfNotPresent")];
-        check(&both, &[app], as_is, Some(&["a"]));
-        let local = |config: &mut Config| config.place.local = vec!["app".parse().unwrap()];
-        check(&[("app:dev", "IfNotPresent")], &[], local, None);
-        check(&[("app:dev", "IfNotPresent"), ("web:1", "IfNotPresent")], &[app], local, Some(&["a"]));
+    fn local(config: &mut Config) {
+        config.place.local = vec!["app".parse().unwrap()];
     }
 
     #[test]
-    fn where_nothing_is_local_the_registry_had_not_what_has_no_digest() {
-        let app = "docker.io/library/app:dev";
-        let pinned = format!("web:1{DIGEST}");
-        check(&[("app:dev", "IfNotPresent"), (&pinned, "IfNotPresent")], &[], as_is, None);
-        check(&[("app:dev", "IfNotPresent"), (&pinned, "IfNotPresent")], &[app], as_is, Some(&["a"]));
+    fn what_is_local_as_it_is_written_is_waited_for() {
+        check("", &[("app:dev", "Never")], &[], as_is, None);
+        check("", &[("app:dev", "Never")], &[APP], as_is, Some(&["a"]));
+        let both = [("app:dev", "Never"), ("web:1", "IfNotPresent")];
+        check("", &both, &[APP], as_is, Some(&["a"]));
+        check("", &[("app:dev", "IfNotPresent")], &[], local, None);
+        check("", &[("app:dev", "IfNotPresent"), ("web:1", "IfNotPresent")], &[APP], local, Some(&["a"]));
+    }
+
+    /// A sidecar that no node lists yet can be pulled, for all that is known.
+    #[test]
+    fn what_the_review_found_to_be_local_is_waited_for_and_nothing_else() {
+        let containers = [("app:dev", "IfNotPresent"), ("web:1", "IfNotPresent")];
+        check("app:dev", &containers, &[], as_is, None);
+        check("app:dev", &containers, &[APP], as_is, Some(&["a"]));
+        assert_eq!(required("app:dev", &containers), ["app:dev"], "for a Pod that is stuck, too");
+        check("app:dev,web:1", &containers, &[APP], as_is, None);
+        check("app:dev,web:1", &containers, &[APP, "docker.io/library/web:1"], as_is, Some(&["a"]));
+        // Beside one that is local as it is written.
+        let beside = [("db:dev", "Never"), ("app:dev", "IfNotPresent")];
+        check("app:dev", &beside, &["docker.io/library/db:dev"], as_is, None);
+        // A digest of another tag says nothing about this one.
+        let pulled = format!("docker.io/library/app{DIGEST} docker.io/library/app:1");
+        check("app:dev", &containers, &[&pulled], as_is, None);
+        // A rule for mirrors changes nothing in a Pod that exists, and may have been switched off for it.
+        let mirrored = |config: &mut Config| {
+            let rule = "apiVersion: berth.dev/v1alpha1\nkind: Configuration\n\
+                        mirror: {rules: [{source: docker.io, mirror: harbor.local/hub}]}\n";
+            config.mirror = crate::config::parse(rule, "test").unwrap().0.mirror;
+        };
+        check("app:dev", &containers, &[], mirrored, None);
+    }
+
+    /// The images of a gated Pod may be edited, its pull policies not.
+    #[test]
+    fn a_pod_that_has_another_image_by_now_goes_anywhere() {
+        check("app:dev", &[("nginx:1.27", "IfNotPresent")], &[APP], as_is, Some(&[]));
+        check("", &[("nginx:1.27", "IfNotPresent")], &[APP], local, Some(&[]));
+        check("app:dev,db:dev", &[("nginx:1.27", "IfNotPresent"), ("db:dev", "IfNotPresent")], &[APP], as_is, None);
     }
 
     #[test]
     fn a_pod_with_nothing_to_wait_for_goes_anywhere() {
-        check(&[("app:1", "Always")], &[], as_is, Some(&[]));
+        check("", &[("app:dev", "IfNotPresent")], &[], as_is, Some(&[])); // not under `place.local` any more
+        check("", &[("app:1", "Always")], &[], as_is, Some(&[]));
+        check("app:1", &[("app:1", "Always")], &[], as_is, Some(&[])); // its kubelet asks a registry, whoever holds it
         let pulled = format!("docker.io/library/app{DIGEST} docker.io/library/app:dev");
-        check(&[("app:dev", "IfNotPresent")], &[&pulled], as_is, Some(&[]));
+        check("", &[("app:dev", "IfNotPresent")], &[&pulled], as_is, Some(&[]));
         let admit = |config: &mut Config| config.place.on_missing = OnMissing::Admit;
-        check(&[("app:dev", "Never")], &[], admit, Some(&[]));
+        check("", &[("app:dev", "Never")], &[], admit, Some(&[]));
+        check("app:dev", &[("app:dev", "IfNotPresent")], &[], admit, Some(&[]));
     }
 }

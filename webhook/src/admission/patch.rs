@@ -13,7 +13,7 @@ use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use jsonptr::PointerBuf;
 use serde_json::Value;
 
-pub(super) use self::metadata::TRACES;
+pub(super) use self::metadata::{LOCAL_IMAGES, TRACES};
 use self::{metadata::Metadata, pull_secrets::PullSecrets};
 use super::{Moment, Plan, Subject, Verdict, note::Note, place::Placement, settle::Change};
 use crate::telemetry::outcome;
@@ -28,7 +28,11 @@ pub fn patch(
 ) -> Verdict {
     let mut verdict = Verdict { notes, ..Verdict::default() };
     let (mut metadata, mut secrets) = (Metadata::default(), PullSecrets::default());
+    let confined = placement.requires() || placement.gate;
     for (plan, change) in plans.iter().zip(changes) {
+        if confined && plan.found_local(&change) {
+            metadata.local(plan.slot.image);
+        }
         verdict.change(plan, change, &mut metadata, &mut secrets);
     }
     verdict.notes.extend(secrets.write(subject, &mut verdict.patch.0));

@@ -81,11 +81,16 @@ async fn pods_that_are_gone_or_going_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_has_nothing_to_wait_for_any_more_goes() {
-    let mut other = pod("web");
-    other["spec"]["containers"][0] = json!({ "name": "main", "image": "app:1", "imagePullPolicy": "Always" });
-    let (server, mut tasks) = (cluster(&[other]), tokio::task::JoinSet::new());
+async fn a_pod_whose_image_is_edited_to_one_that_a_registry_may_have_goes() {
+    let mut found = pod("web");
+    found["metadata"]["annotations"] = json!({ "berth.dev/local-images": "app:dev" });
+    found["spec"]["containers"][0]["imagePullPolicy"] = json!("IfNotPresent");
+    let (server, mut tasks) = (cluster(&[found]), tokio::task::JoinSet::new());
     server.controller(&mut tasks);
+    assert!(server.is_gated_after("web", 60 * SECOND).await);
+    let mut edited = server.pod("web");
+    edited["spec"]["containers"][0]["image"] = json!("nginx:1.27"); // the API allows no other edit of a container
+    server.state().put("pods", edited);
     assert!(!server.is_gated_after("web", SECOND).await);
     assert!(server.pod("web")["spec"].get("affinity").is_none());
 }

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use json_patch::{AddOperation, PatchOperation, RemoveOperation};
@@ -21,6 +21,7 @@ use crate::admission::{
 pub(super) struct Metadata<'a> {
     labels: Vec<&'static str>,
     originals: Vec<(&'a str, &'a str)>,
+    local: BTreeSet<&'a str>,
     notes: Vec<String>,
 }
 
@@ -28,6 +29,9 @@ pub(super) struct Metadata<'a> {
 pub const NOTES: &str = "berth.dev/notes";
 /// What the images were: `{"container": "image"}`. A hint for people; nothing is decided by it.
 pub(super) const ORIGINAL_IMAGES: &str = "berth.dev/original-images";
+/// The images that no registry had at the review though nobody had written so, each once, between commas: a Pod that is
+/// placed or gated goes on needing nodes that hold them, for as long as it has them. Nothing that is new rests on it.
+pub(in crate::admission) const LOCAL_IMAGES: &str = "berth.dev/local-images";
 /// A person should look at this Pod.
 pub const ATTENTION: &str = "berth.dev/attention";
 
@@ -45,6 +49,11 @@ impl<'a> Metadata<'a> {
         self.originals.push((name, image));
     }
 
+    /// No registry had `image`, and the Pod can go only where it is.
+    pub(super) fn local(&mut self, image: &'a str) {
+        self.local.insert(image);
+    }
+
     /// What people should know.
     pub(super) fn note(&mut self, notes: &[Note]) {
         self.notes.extend(notes.iter().map(ToString::to_string));
@@ -60,7 +69,7 @@ impl<'a> Metadata<'a> {
             let labels = self.labels.iter().filter(|label| present.get(label) != Some("true"));
             present.add("/metadata/labels", labels.map(|label| (*label, "true".to_owned())).collect(), operations);
         }
-        if self.notes.is_empty() && self.originals.is_empty() {
+        if self.notes.is_empty() && self.originals.is_empty() && self.local.is_empty() {
             return;
         }
         let present = Texts::of(metadata.annotations);
@@ -68,7 +77,10 @@ impl<'a> Metadata<'a> {
         let originals = (!self.originals.is_empty()).then(|| with_images(present.get(ORIGINAL_IMAGES), self.originals));
         let mut annotations: Vec<_> = notes.map(|notes| (NOTES, notes)).into_iter().collect();
         let roomy = metadata.annotations.map_or(0, |raw| raw.get().len()) <= ANNOTATIONS_LIMIT;
+        let local =
+            Some(joined(&self.local)).filter(|local| !local.is_empty() && present.get(LOCAL_IMAGES) != Some(local));
         annotations.extend(originals.flatten().filter(|_| roomy).map(|images| (ORIGINAL_IMAGES, images)));
+        annotations.extend(local.filter(|_| roomy).map(|images| (LOCAL_IMAGES, images)));
         present.add("/metadata/annotations", annotations, operations);
     }
 }
@@ -168,13 +180,28 @@ fn with_images<'a>(present: Option<&'a str>, images: Vec<(&'a str, &'a str)>) ->
     (text.len() <= ORIGINALS_LIMIT && present != Some(&text)).then_some(text)
 }
 
+/// As many of `images` as fit, between commas, which no image has.
+fn joined(images: &BTreeSet<&str>) -> String {
+    let mut text = String::new();
+    for image in images.iter().filter(|image| !image.is_empty()) {
+        let comma = if text.is_empty() { "" } else { "," };
+        if text.len() + comma.len() + image.len() <= LOCAL_LIMIT {
+            text.push_str(comma);
+            text.push_str(image);
+        }
+    }
+    text
+}
+
 /// Bytes of the notes' annotation.
 const NOTES_LIMIT: usize = 1024;
 /// Bytes of the annotation with the original images.
 const ORIGINALS_LIMIT: usize = 4096;
+/// Bytes of the annotation with the images that no registry had.
+const LOCAL_LIMIT: usize = 4096;
 /// Bytes of annotations above which no hint is added: the API server refuses Pods with more than 256 KiB.
 /// Source: `k8s.io/apimachinery/pkg/api/validation`, `TotalAnnotationSizeLimitB`.
-const ANNOTATIONS_LIMIT: usize = 240 * 1024 - ORIGINALS_LIMIT;
+const ANNOTATIONS_LIMIT: usize = 240 * 1024 - ORIGINALS_LIMIT - LOCAL_LIMIT;
 
 #[cfg(test)]
 mod tests;

@@ -86,3 +86,22 @@ fn hints_give_way_where_annotations_are_nearly_full() {
     let after = written(&json!({}), |metadata| metadata.replaced("c", Box::leak("x".repeat(ORIGINALS_LIMIT).into())));
     assert!(after.get("annotations").is_none());
 }
+
+#[test]
+fn what_no_registry_had_is_said_once_and_never_beyond_the_limit() {
+    let list = |before: &Value, images: &[String]| {
+        let fill = |metadata: &mut Metadata<'static>| {
+            for image in images {
+                metadata.local(Box::leak(image.as_str().into()));
+            }
+        };
+        written(before, fill)["annotations"][LOCAL_IMAGES].as_str().map(str::to_owned)
+    };
+    let strangers = json!({"annotations": {LOCAL_IMAGES: "a stranger's"}});
+    let few = ["web:dev", "app:dev", "web:dev"].map(str::to_owned);
+    assert_eq!(list(&strangers, &few).as_deref(), Some("app:dev,web:dev"));
+    let many: Vec<_> = (100..200).map(|number| format!("{number}{}", "x".repeat(100))).collect();
+    let text = list(&json!({}), &many).unwrap();
+    assert!(text.len() <= LOCAL_LIMIT && text.split(',').count() == LOCAL_LIMIT / 104, "{text}");
+    assert_eq!(list(&json!({}), &[]), None);
+}
