@@ -94,6 +94,7 @@ mod tests {
     use super::*;
     use crate::{
         admission::place::Requirement,
+        config::Strategy,
         nodes::{Node, Now},
     };
 
@@ -188,6 +189,26 @@ mod tests {
         assert_eq!(fate(vec![], start), Fate::Wait(vec![]), "before the first node");
         let stale = start + Duration::from_secs(301);
         assert_eq!(fate(vec![node("empty", &[])], stale), Fate::Wait(vec![]), "without news");
+    }
+
+    /// A gate stays until the scheduler can be told where the image is.
+    #[test]
+    fn a_node_that_cannot_be_named_opens_no_gate() {
+        let (text, read) = (pod("", &[("app:dev", "Never")]), Now::read());
+        let pod = serde_json::from_str(&text).unwrap();
+        let mut config = Config::default();
+        config.place.strategy = Strategy::Strict;
+        let fate = |holder: &Node| {
+            let mut index = Index::from_nodes([node("b", &[OTHER])], 50, read);
+            index.apply(holder);
+            super::fate(&pod, "shop", scene(&config, &index, read.instant))
+        };
+        let mut holder = node("a", &[OTHER, APP]);
+        holder.metadata.labels = None;
+        let Fate::Wait(notes) = fate(&holder) else { panic!("{:?}", fate(&holder)) };
+        assert!(notes[0].text.starts_with("waits, since node a has no label kubernetes.io/hostname"), "{notes:?}");
+        let Fate::Go(placement) = fate(&node("a", &[OTHER, APP])) else { panic!("its label is back") };
+        assert_eq!(placement.required, Some(Requirement::In(vec!["a".to_owned()])));
     }
 
     fn as_is(_: &mut Config) {}

@@ -28,7 +28,7 @@ use super::{
     select::PullPolicy,
 };
 use crate::{
-    config::{self, Newest, Selector},
+    config::{self, Newest, OnMissing, Selector},
     image::Reference,
     nodes::Index,
     telemetry::outcome,
@@ -76,7 +76,7 @@ pub struct Placement {
     pub deny: Option<String>,
     /// What people should know.
     pub notes: Vec<Note>,
-    /// Some node that the Pod can use lists all that is required: a gate can be lifted.
+    /// Some node that the Pod can use lists all that is required, and it can be held to such nodes: a gate can be lifted.
     pub held: bool,
 }
 
@@ -179,7 +179,8 @@ pub fn place(
         return missing::place(pod, &inventory, &needs, config.on_missing, circumstances);
     }
     let doubt = newest::narrow(&mut reach, config.newest);
-    let (mut placement, confined) = require::place(&reach, Alternatives::of(pod, &needs));
+    let waits = config.on_missing == OnMissing::Wait && is_gated(pod);
+    let (mut placement, confined) = require::place(&reach, Alternatives::of(pod, &needs), waits);
     placement.notes.extend(doubt.filter(|_| !reach.is_settled()));
     prefer::add(&mut placement, confined, &reach, &Inventory::of(index, &optional, config, now));
     placement

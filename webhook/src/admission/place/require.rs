@@ -1,7 +1,7 @@
 //! The requirement: the nodes that can have what the Pod needs, in as few bytes as say it.
 
 use super::{
-    HOSTNAME, Placement, Requirement,
+    HOSTNAME, Placement, Requirement, WAITS,
     cut::{Alternatives, Budget, cut, hostnames},
     load_hint::load_hint,
     names,
@@ -9,15 +9,16 @@ use super::{
 };
 use crate::admission::note::Note;
 
-/// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them.
-pub(super) fn place(reach: &Reach<'_>, alternatives: Alternatives) -> (Placement, bool) {
+/// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them: where that
+/// cannot be said, a Pod that `waits` goes on waiting, and another one is not placed.
+pub(super) fn place(reach: &Reach<'_>, alternatives: Alternatives, waits: bool) -> (Placement, bool) {
     let held = !reach.provided.is_empty() || reach.listing().next().is_some();
     let mut placement = Placement { held, ..Placement::default() };
     if reach.is_settled() {
         return (placement, true);
     }
     if !reach.provided.is_empty() {
-        return by_labels(placement, reach, alternatives);
+        return by_labels(placement, reach, alternatives, waits);
     }
     placement.notes.extend(doubt(reach));
     if reach.is_everywhere() {
@@ -29,15 +30,23 @@ pub(super) fn place(reach: &Reach<'_>, alternatives: Alternatives) -> (Placement
             placement.notes.extend(note);
             (placement, true)
         }
-        Err(why) => {
-            placement.notes.push(why);
-            (placement, false)
-        }
+        Err(Unsayable) => (unplaced(placement, reach, waits), false),
     }
 }
 
+/// `placement` without any requirement, although there are nodes out of reach.
+fn unplaced(mut placement: Placement, reach: &Reach<'_>, waits: bool) -> Placement {
+    placement.notes.push(unsayable(reach, waits));
+    Placement { held: false, gate: waits, ..placement }
+}
+
 /// Requires the labels by which nodes provide what is needed, or one of the nodes that have it without them.
-fn by_labels(mut placement: Placement, reach: &Reach<'_>, alternatives: Alternatives) -> (Placement, bool) {
+fn by_labels(
+    mut placement: Placement,
+    reach: &Reach<'_>,
+    alternatives: Alternatives,
+    waits: bool,
+) -> (Placement, bool) {
     if !(reach.complete && reach.candidates.is_empty()) {
         match requirement(reach) {
             Ok((None, _)) => return (placement, true), // no node is out of reach
@@ -45,7 +54,7 @@ fn by_labels(mut placement: Placement, reach: &Reach<'_>, alternatives: Alternat
                 placement.required = required;
                 placement.notes.extend(note);
             }
-            Err(_) => (), // the labels are enough
+            Err(Unsayable) => (), // the labels are enough
         }
     }
     let budget = budget(reach);
@@ -62,8 +71,7 @@ fn by_labels(mut placement: Placement, reach: &Reach<'_>, alternatives: Alternat
     if placement.requires() {
         return (placement, true);
     }
-    placement.notes.push(unsayable(reach));
-    (placement, false)
+    (unplaced(placement, reach, waits), false)
 }
 
 /// Room for what is repeated in each of the user's terms.
@@ -71,9 +79,11 @@ fn budget(reach: &Reach<'_>) -> Budget {
     Budget::per_term(reach.needs.affinity().required().map_or(1, <[_]>::len))
 }
 
-/// The requirement that says where the Pod can run, if one is needed, and a note on what it leaves out; or why there is
-/// none that says it.
-fn requirement(reach: &Reach<'_>) -> Result<(Option<Requirement>, Option<Note>), Note> {
+/// There is no requirement that says where the Pod can run.
+struct Unsayable;
+
+/// The requirement that says where the Pod can run, if one is needed, and a note on what it leaves out.
+fn requirement(reach: &Reach<'_>) -> Result<(Option<Requirement>, Option<Note>), Unsayable> {
     let budget = budget(reach);
     let nodes = reach.candidates.iter().map(|candidate| candidate.node);
     if let Some(all) = hostnames(nodes, budget).filter(|_| reach.complete) {
@@ -83,16 +93,16 @@ fn requirement(reach: &Reach<'_>) -> Result<(Option<Requirement>, Option<Note>),
         return Ok(((!others.is_empty()).then_some(Requirement::NotIn(others)), None));
     }
     let chosen = cut(&reach.candidates, budget);
-    // Without a holder each name that is left out may be the one where the image is.
-    if chosen.is_empty() || reach.listing().next().is_none() {
-        return Err(unsayable(reach));
+    // Where none that lists the image is named, each that is left out may be the one where it is.
+    if chosen.is_empty() || reach.listing().all(|candidate| candidate.node.hostname().is_none()) {
+        return Err(Unsayable);
     }
     let note = left_out(reach, chosen.len());
     Ok((Some(Requirement::In(chosen)), Some(note)))
 }
 
-/// Why there is no requirement although there are nodes out of reach.
-fn unsayable(reach: &Reach<'_>) -> Note {
+/// Why there is no requirement, and what comes of that.
+fn unsayable(reach: &Reach<'_>, waits: bool) -> Note {
     let nameless = reach.listing().find(|candidate| candidate.node.hostname().is_none());
     let cause = match nameless {
         Some(candidate) => format!("node {} has no label {HOSTNAME}", candidate.node.name()),
@@ -101,7 +111,13 @@ fn unsayable(reach: &Reach<'_>) -> Note {
         }
         None => "the nodes that may have it are too many to name".to_owned(),
     };
-    act(reach, format!("not placed, since {cause}: it may start where {} is missing", names(&reach.inventory.wanted)))
+    let image = names(&reach.inventory.wanted);
+    let text = if waits {
+        format!("{WAITS} {cause}: it cannot be held to where {image} is")
+    } else {
+        format!("not placed, since {cause}: it may start where {image} is missing")
+    };
+    act(reach, text)
 }
 
 /// What to say when only `chosen` of the nodes within reach are named.

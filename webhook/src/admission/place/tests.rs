@@ -427,10 +427,22 @@ fn hostnames_are_the_labels_not_the_names() {
     let strict =
         Case { strategy: Strategy::Strict, ..case(vec![renamed("a", Value::Null), node("b", &[]), node("c", &[APP])]) };
     strict.check(&["in c", "main: node a cannot be named: give it the label kubernetes.io/hostname"]);
-    let nobody = Case { strategy: Strategy::Strict, ..case(vec![renamed("a", Value::Null), node("b", &[])]) };
-    nobody.check(&[
+    let nobody = || Case { strategy: Strategy::Strict, ..case(vec![renamed("a", Value::Null), node("b", &[])]) };
+    nobody().check(&[
         "main: not placed, since node a has no label kubernetes.io/hostname: it may start where app:dev is missing",
     ]);
+    // Who waits already has the time until it has one.
+    let waits = "main: waits, since node a has no label kubernetes.io/hostname: it cannot be held to where app:dev is";
+    Case { spec: gated(), ..nobody() }.check(&["gate", waits]);
+    let on_missing = OnMissing::Admit;
+    Case { spec: gated(), on_missing, ..nobody() }.check(&[
+        "main: not placed, since node a has no label kubernetes.io/hostname: it may start where app:dev is missing",
+    ]);
+}
+
+/// The spec of a Pod that waits.
+fn gated() -> Value {
+    json!({ "schedulingGates": [{ "name": GATE }] })
 }
 
 #[test]

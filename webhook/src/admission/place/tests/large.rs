@@ -29,9 +29,24 @@ fn too_many_nodes_are_cut_by_zone_with_a_note() {
 fn a_guess_is_not_cut() {
     let guesses = (0..150).map(|number| unknown(&format!("u{number:03}")));
     let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
-    case(guesses.chain(without).collect()).check(&[
-        "main: no node is known to have app:dev, but 150 nodes may",
+    let nodes: Vec<_> = guesses.chain(without).collect();
+    let guess = "main: no node is known to have app:dev, but 150 nodes may";
+    case(nodes.clone()).check(&[
+        guess,
         "main: not placed, since the nodes that may have it are too many to name: it may start where app:dev is missing",
+    ]);
+    let waits =
+        "main: waits, since the nodes that may have it are too many to name: it cannot be held to where app:dev is";
+    Case { spec: gated(), ..case(nodes) }.check(&["gate", guess, waits]);
+}
+
+/// Held to the nodes that can be named it could never be where its image is.
+#[test]
+fn the_only_holder_is_not_left_out_where_it_cannot_be_named() {
+    let nameless = with(node("a", &[APP]), &json!({ "metadata": { "labels": { "kubernetes.io/hostname": null } } }));
+    let without = (0..150).map(|number| node(&format!("x{number:03}"), &[]));
+    case([nameless, unknown("u")].into_iter().chain(without).collect()).check(&[
+        "main: not placed, since node a has no label kubernetes.io/hostname: it may start where app:dev is missing",
     ]);
 }
 
@@ -54,6 +69,10 @@ fn the_patch_is_small_whatever_the_user_wrote() {
         let room = terms <= 20;
         assert_eq!(placement.required.is_some(), room, "{terms} terms");
         assert!(room || words(&placement)[1].contains("too many terms"), "{:?}", words(&placement));
+        let mut gated = pod;
+        gated["spec"]["schedulingGates"] = json!([{ "name": GATE }]);
+        let waiting = case.place(&gated);
+        assert_eq!((waiting.gate, waiting.held), (!room, room), "{terms} terms");
     }
 }
 
