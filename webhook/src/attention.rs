@@ -16,7 +16,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Says in Events what the notes of Pods say that have the label `berth.dev/attention`, for ever.
+/// Says in Events what the notes of Pods say that have the label `berth.dev/attention: "true"`, for ever.
 pub async fn follow(client: Client, events: Arc<Recorder>, metrics: Arc<Metrics>) {
     // Only metadata is asked for.
     let api = Api::<PartialObjectMeta<Pod>>::all(attentive(client, || ()));

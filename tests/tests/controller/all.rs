@@ -47,7 +47,7 @@ async fn every_gate_is_opened_and_named_and_other_gates_stay() {
     let others = pods(&cluster, "all-b").await.unwrap();
     assert_eq!(others[0]["spec"]["schedulingGates"], json!([{ "name": "example.com/other" }]));
     assert_eq!(others[0]["metadata"]["labels"], json!({ "app": "other" }));
-    assert_eq!(others[1]["metadata"]["labels"], json!({ "berth.dev/attention": "true" }), "it is not gated");
+    assert_eq!(others[1]["metadata"]["labels"], json!({ "berth.dev/attention": "waiting" }), "it is not gated");
 
     let output = lift_all(&cluster).await.unwrap();
     assert_eq!((output.status.code(), &*output.stdout), (Some(0), b"no gate was opened\n".as_slice()));

@@ -109,7 +109,7 @@ fn never(namespace: &str, name: &str, image: &str, more: &Value) -> Value {
 /// A Pod as the webhook leaves it where no node has its image.
 fn gated(namespace: &str, name: &str, image: &str) -> Value {
     let mut pod = never(namespace, name, image, &json!({ "schedulingGates": [{ "name": GATE }] }));
-    pod["metadata"]["labels"] = json!({ "berth.dev/gated": "true", "berth.dev/attention": "true" });
+    pod["metadata"]["labels"] = json!({ "berth.dev/gated": "true", "berth.dev/attention": "waiting" });
     pod["metadata"]["annotations"] =
         json!({ "berth.dev/notes": format!("main: waits, since no node has {image}: load it") });
     pod

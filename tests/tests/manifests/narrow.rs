@@ -197,7 +197,7 @@ fn pod(name: &str, rich: bool) -> Pod {
         },
     });
     if rich {
-        pod["metadata"]["labels"] = json!({ "app": "app", "berth.dev/attention": "true" });
+        pod["metadata"]["labels"] = json!({ "app": "app", "berth.dev/attention": "waiting" });
         pod["metadata"]["annotations"] = json!({ "team": "a" });
         pod["spec"]["schedulingGates"] =
             json!([{ "name": "example.com/another" }, { "name": "berth.dev/image-on-node" }]);

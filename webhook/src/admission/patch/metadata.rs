@@ -19,7 +19,8 @@ use crate::admission::{
 /// What is to be written.
 #[derive(Debug, Default)]
 pub(super) struct Metadata<'a> {
-    labels: Vec<&'static str>,
+    /// Keys and values.
+    labels: Vec<(&'static str, &'static str)>,
     originals: Vec<(&'a str, &'a str)>,
     local: BTreeSet<&'a str>,
     notes: Vec<String>,
@@ -32,8 +33,11 @@ pub(super) const ORIGINAL_IMAGES: &str = "berth.dev/original-images";
 /// The images that no registry had at the review though nobody had written so, each once, between commas: a Pod that is
 /// placed or gated goes on needing nodes that hold them, for as long as it has them. Nothing that is new rests on it.
 pub(in crate::admission) const LOCAL_IMAGES: &str = "berth.dev/local-images";
-/// A person should look at this Pod.
+/// A person should look at this Pod: `true`, or `waiting` where only what it waits for is the reason.
 pub const ATTENTION: &str = "berth.dev/attention";
+const WAITING: &str = "waiting";
+/// What all other labels say.
+const TRUE: &str = "true";
 
 /// What shows that Berth has changed a Pod before, or had something to say about it.
 pub(in crate::admission) const TRACES: [&str; 2] = [NOTES, ORIGINAL_IMAGES];
@@ -41,7 +45,7 @@ pub(in crate::admission) const TRACES: [&str; 2] = [NOTES, ORIGINAL_IMAGES];
 impl<'a> Metadata<'a> {
     /// A label that is `true`.
     pub(super) fn label(&mut self, key: &'static str) {
-        self.labels.push(key);
+        self.labels.push((key, TRUE));
     }
 
     /// The container or volume `name` had `image`.
@@ -57,8 +61,10 @@ impl<'a> Metadata<'a> {
     /// What people should know.
     pub(super) fn note(&mut self, notes: &[Note]) {
         self.notes.extend(notes.iter().map(ToString::to_string));
-        if notes.iter().any(|note| note.attention) {
-            self.label(ATTENTION);
+        let mut grave = notes.iter().filter(|note| note.attention).peekable();
+        if grave.peek().is_some() {
+            let only_waits = grave.all(|note| note.text.starts_with(WAITS));
+            self.labels.push((ATTENTION, if only_waits { WAITING } else { TRUE }));
         }
     }
 
@@ -66,8 +72,13 @@ impl<'a> Metadata<'a> {
     pub(super) fn write(self, metadata: &decode::Metadata<'_>, operations: &mut Vec<PatchOperation>) {
         if !self.labels.is_empty() {
             let present = Texts::of(metadata.labels);
-            let labels = self.labels.iter().filter(|label| present.get(label) != Some("true"));
-            present.add("/metadata/labels", labels.map(|label| (*label, "true".to_owned())).collect(), operations);
+            let stands = |key, value| present.get(key).is_some_and(|there| there == TRUE || there == value);
+            let labels = self.labels.iter().filter(|(key, value)| !stands(key, *value));
+            present.add(
+                "/metadata/labels",
+                labels.map(|(key, value)| (*key, (*value).to_owned())).collect(),
+                operations,
+            );
         }
         if self.notes.is_empty() && self.originals.is_empty() && self.local.is_empty() {
             return;
@@ -85,8 +96,8 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// The operations on a Pod whose wait is over: `notes` stand in place of the lines that say it waits, nobody need act on
-/// them any more, and its labels are those of a Pod that goes on; `placed`: to where Berth says.
+/// The operations on a Pod whose wait is over: `notes` stand in place of the lines that say it waits, and its labels are
+/// those of a Pod that goes on; `placed`: to where Berth says.
 pub fn after_wait(metadata: &decode::Metadata<'_>, notes: &[Note], placed: bool) -> Vec<PatchOperation> {
     let mut operations = Vec::new();
     let (labels, annotations) = (Texts::of(metadata.labels), Texts::of(metadata.annotations));
@@ -97,11 +108,13 @@ pub fn after_wait(metadata: &decode::Metadata<'_>, notes: &[Note], placed: bool)
     if text != present {
         annotations.add("/metadata/annotations", vec![(NOTES, text)], &mut operations);
     }
-    let calm = kept.is_empty() && !notes.iter().any(|note| note.attention);
+    let grave = notes.iter().any(|note| note.attention);
+    let calm = !grave && labels.get(ATTENTION) == Some(WAITING);
     let over = [Some(GATED_LABEL), calm.then_some(ATTENTION)].into_iter().flatten();
     operations.extend(over.filter(|label| labels.get(label).is_some()).map(Texts::removal));
-    let new = placed.then_some(PLACED_LABEL).filter(|label| labels.get(label) != Some("true"));
-    labels.add("/metadata/labels", new.map(|label| (label, "true".to_owned())).into_iter().collect(), &mut operations);
+    let new = [placed.then_some(PLACED_LABEL), grave.then_some(ATTENTION)].into_iter().flatten();
+    let new = new.filter(|label| labels.get(label) != Some(TRUE)).map(|label| (label, TRUE.to_owned()));
+    labels.add("/metadata/labels", new.collect(), &mut operations);
     operations
 }
 

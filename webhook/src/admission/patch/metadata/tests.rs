@@ -26,6 +26,21 @@ fn parents_are_created_and_neighbours_kept() {
 }
 
 #[test]
+fn the_label_tells_a_pod_that_only_waits_from_one_that_needs_more() {
+    let label = |before: Option<&str>, notes: &[Note]| {
+        let after = written(&json!({"labels": before.map(|value| json!({ATTENTION: value}))}), |m| m.note(notes));
+        after["labels"][ATTENTION].as_str().map(str::to_owned)
+    };
+    let (waits, look) = (Note::attention("waits, since no node has it").about("main"), Note::attention("look"));
+    let info = Note::info("no registry has it");
+    assert_eq!(label(None, std::slice::from_ref(&info)), None);
+    assert_eq!(label(None, &[info, waits.clone()]).as_deref(), Some("waiting"));
+    assert_eq!(label(None, &[waits.clone(), look.clone()]).as_deref(), Some("true"));
+    assert_eq!(label(Some("waiting"), &[look]).as_deref(), Some("true"));
+    assert_eq!(label(Some("true"), &[waits]).as_deref(), Some("true"), "of another review");
+}
+
+#[test]
 fn lines_are_added_once_and_never_beyond_the_limit() {
     let notes: Vec<_> = (0..100).map(|number| Note::info(format!("{number}\n{}", "x".repeat(40)))).collect();
     let after = written(&json!({"annotations": {NOTES: "kept"}}), |metadata| metadata.note(&notes));
@@ -49,23 +64,28 @@ fn the_first_image_is_the_original() {
 #[test]
 fn after_the_wait_nothing_says_that_the_pod_waits() {
     let waits = "main: waits, since no node has a:1: load it";
-    let after = |notes: &str, attention: bool, placed: bool| {
-        let labels = json!({ "app": "web", GATED_LABEL: "true", ATTENTION: "true" });
+    let after = |notes: &str, label: &str, attention: bool, placed: bool| {
+        let labels = json!({ "app": "web", GATED_LABEL: "true", ATTENTION: label });
         let mut pod = json!({ "metadata": { "annotations": { NOTES: notes, "a": "b" }, "labels": labels } });
         let text = pod["metadata"].to_string();
         let note = Note { attention, ..Note::info("waited until b had it") };
         let operations = after_wait(&serde_json::from_str(&text).unwrap(), &[note], placed);
         json_patch::patch(&mut pod, &operations).unwrap();
         assert_eq!(pod["metadata"]["annotations"]["a"], "b");
-        let labels = pod["metadata"]["labels"].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        let labels = pod["metadata"]["labels"].as_object().unwrap();
+        assert!(labels.get(ATTENTION).is_none_or(|value| value == "true"), "{labels:?}");
+        let labels = labels.keys().cloned().collect::<Vec<_>>().join(" ");
         (pod["metadata"]["annotations"][NOTES].as_str().unwrap().to_owned(), labels)
     };
     let over = "waited until b had it";
-    assert_eq!(after(waits, false, false), (over.into(), "app".into()));
-    assert_eq!(after(waits, true, true), (over.into(), format!("app {ATTENTION} {PLACED_LABEL}")));
+    assert_eq!(after(waits, WAITING, false, false), (over.into(), "app".into()));
+    assert_eq!(after(waits, WAITING, true, true), (over.into(), format!("app {ATTENTION} {PLACED_LABEL}")));
+    let informed = format!("main: no registry has it\n{waits}");
+    let kept = format!("main: no registry has it\n{over}");
+    assert_eq!(after(&informed, WAITING, false, true), (kept, format!("app {PLACED_LABEL}")));
     let other = format!("side: the registry is down\n{waits}\nsays waits, since: kept");
     let kept = format!("side: the registry is down\nsays waits, since: kept\n{over}");
-    assert_eq!(after(&other, false, true), (kept, format!("app {ATTENTION} {PLACED_LABEL}")));
+    assert_eq!(after(&other, TRUE, false, true), (kept, format!("app {ATTENTION} {PLACED_LABEL}")));
 }
 
 #[test]
