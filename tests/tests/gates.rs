@@ -9,7 +9,10 @@ use berth_tests::{
     wait::until,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt as _, api::PostParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -29,6 +32,7 @@ async fn pods_of_all_shapes_go_where_the_image_comes_to() {
         assert_eq!(gates(&gated), ["berth.dev/image-on-node"], "{name}");
         assert_eq!(gated.labels()["berth.dev/gated"], "true", "{name}");
     }
+    one_that_gets_another_image_goes(&pods).await.unwrap();
     cluster.set_images("gates-b", &[&SANDBOX, &["docker.io/library/gates:dev"]]).await.unwrap();
     let reported = Instant::now();
     for (name, _) in shapes() {
@@ -45,6 +49,22 @@ async fn pods_of_all_shapes_go_where_the_image_comes_to() {
     for (name, _) in shapes() {
         assert_eq!(cluster.node_of("gates", name).await.unwrap(), "gates-b", "{name}");
     }
+}
+
+/// A gated Pod may be edited so, and a registry may have the other image.
+async fn one_that_gets_another_image_goes(pods: &Api<Pod>) -> anyhow::Result<()> {
+    let containers = json!([{ "name": "main", "image": "local/edited:dev", "imagePullPolicy": "IfNotPresent" }]);
+    let gated = create(pods, "edited", &json!({ "containers": containers })).await?;
+    ensure!(gates(&gated) == ["berth.dev/image-on-node"], "{gated:?}");
+    let edit = Patch::Strategic(json!({ "spec": { "containers": [{ "name": "main", "image": "nginx:1.27" }] } }));
+    pods.patch("edited", &PatchParams::default(), &edit).await?;
+    let open = until("the gate of an edited Pod is open", LIMIT, async || {
+        let pod = pods.get("edited").await?;
+        ensure!(gates(&pod).is_empty(), "it has {:?}", gates(&pod));
+        Ok(pod)
+    });
+    ensure!(open.await?.spec.is_some_and(|spec| spec.affinity.is_none()), "it is held to a node");
+    Ok(())
 }
 
 /// Specs that differ in what the patch has to merge with.
@@ -84,7 +104,7 @@ fn gates(pod: &Pod) -> Vec<&str> {
     gates.map(|gate| gate.name.as_str()).collect()
 }
 
-const SETTINGS: &str = "apiVersion: berth.dev/v1alpha1\nkind: Configuration\n";
+const SETTINGS: &str = "apiVersion: berth.dev/v1alpha1\nkind: Configuration\nplace: {local: [local/*]}\n";
 /// What every node has: without any image its list would not have come yet.
 const SANDBOX: [&str; 1] = ["registry.k8s.io/pause:3.10"];
 const LIMIT: Duration = Duration::from_secs(30);
