@@ -1,7 +1,7 @@
 //! What a registry asks for in `WWW-Authenticate`, and who may see credentials for it.
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
-use http_auth::ChallengeRef;
+use http_auth::{ChallengeParser, ChallengeRef};
 use reqwest::Url;
 
 use super::answer::quoted;
@@ -33,13 +33,14 @@ impl Challenge {
     /// # Source
     /// RFC 6750, 3.1: `insufficient_scope` is what a token has that is good, and not for this.
     pub(super) fn says_invalid_token(headers: &HeaderMap) -> bool {
-        challenges(headers).any(|challenge| parameter(&challenge, "error").as_deref() == Some("invalid_token"))
+        let texts = texts(headers);
+        challenges(&texts).any(|challenge| parameter(&challenge, "error").as_deref() == Some("invalid_token"))
     }
 
     /// The challenge to answer, a token's before a password's; none where there is none that Berth understands.
     pub(super) fn choose(headers: &HeaderMap) -> Option<Self> {
-        let mut basic = None;
-        for challenge in challenges(headers) {
+        let (texts, mut basic) = (texts(headers), None);
+        for challenge in challenges(&texts) {
             let value = |name| parameter(&challenge, name);
             if challenge.scheme.eq_ignore_ascii_case("Bearer") {
                 let Some(realm) = value("realm") else { continue };
@@ -53,9 +54,16 @@ impl Challenge {
     }
 }
 
-fn challenges(headers: &HeaderMap) -> impl Iterator<Item = ChallengeRef<'_>> {
-    let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    texts.filter_map(|text| http_auth::parse_challenges(text).ok()).flatten()
+/// What stands in the headers. Letters beyond ASCII, as people write them into the realm of Basic, become spaces: they
+/// spoil nothing, and lead nowhere, because no host has a space.
+fn texts(headers: &HeaderMap) -> Vec<String> {
+    let ascii = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { ' ' };
+    headers.get_all(WWW_AUTHENTICATE).iter().map(|value| value.as_bytes().iter().map(ascii).collect()).collect()
+}
+
+/// The challenges in each text, as far as it can be read: Docker and containerd read no further, either.
+fn challenges(texts: &[String]) -> impl Iterator<Item = ChallengeRef<'_>> {
+    texts.iter().flat_map(|text| ChallengeParser::new(text).map_while(Result::ok))
 }
 
 fn parameter(challenge: &ChallengeRef<'_>, name: &str) -> Option<String> {
@@ -112,6 +120,8 @@ const TOKEN_SERVICES: [(&str, &str); 2] = [("docker.io", "auth.docker.io"), ("re
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn bearer(realm: &str) -> Bearer {
@@ -120,7 +130,8 @@ mod tests {
 
     #[track_caller]
     fn check(values: &[&str], want: Option<&Challenge>) {
-        let headers = values.iter().map(|value| (WWW_AUTHENTICATE, value.parse().unwrap())).collect();
+        let headers =
+            values.iter().map(|value| (WWW_AUTHENTICATE, HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect();
         assert_eq!(Challenge::choose(&headers).as_ref(), want, "headers: {values:?}");
     }
 
@@ -137,8 +148,11 @@ mod tests {
         check(&["bearer REALM=\"https://a/t\""], Some(&Challenge::Bearer(bearer("https://a/t"))));
         check(&["Basic realm=\"Registry Realm\""], Some(&Challenge::Basic));
         check(&["Negotiate abc==", "Basic realm=\"x\""], Some(&Challenge::Basic));
+        check(&["Basic realm=\"x\", Negotiate abc=="], Some(&Challenge::Basic));
+        check(&["Basic realm=\"Zugang für Entwickler\""], Some(&Challenge::Basic));
         check(&["Bearer service=\"without realm\""], None);
         check(&["Bearer realm=\"unterminated"], None);
+        check(&["Bearer realm=\"https://aü.example/t\""], Some(&Challenge::Bearer(bearer("https://a  .example/t"))));
         check(&["", "Digest realm=\"x\", nonce=\"y\""], None);
         check(&[], None);
     }
@@ -159,6 +173,8 @@ mod tests {
         let user = "its token service `https://a@auth.example/` has a user in it";
         check_service("https://a@auth.example/", "https://reg.example", Err(user));
         check_service("/token", "https://reg.example", Err("its token service `/token` is no URL"));
+        let strange = "its token service `https://a  .example/t` is no URL";
+        check_service("https://a  .example/t", "https://reg.example", Err(strange));
         let file = "its token service `file:///etc/passwd` is not asked without TLS";
         check_service("file:///etc/passwd", "https://reg.example", Err(file));
     }
