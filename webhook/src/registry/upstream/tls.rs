@@ -122,9 +122,7 @@ impl CaFile {
     fn read(file: &Path) -> Result<Self, ClientError> {
         let unusable = || ClientError::NoCertificates { file: file.to_owned() };
         let (certificates, mut roots) = (certificates(file)?, RootCertStore::empty());
-        for certificate in &certificates {
-            roots.add(certificate.clone()).map_err(|_| unusable())?;
-        }
+        roots.add_parsable_certificates(certificates.iter().cloned()); // one that is no use spoils no others, as in Go
         let authorities = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build();
         Ok(Self { authorities: authorities.map_err(|_| unusable())?, certificates })
     }

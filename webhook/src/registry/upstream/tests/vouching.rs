@@ -115,6 +115,18 @@ async fn a_certificate_that_stands_in_the_file_needs_nobody_else() {
     assert_eq!(told(&server, listing(&issued)).await, Ok(200));
 }
 
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_spoils_no_others() {
+    let (folder, ours) = (tempfile::tempdir().unwrap(), Authority::new());
+    let (broken, good) = ("-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n", ours.certificate.pem());
+    let server = Server::registry(Some(ours.issue("127.0.0.1", |_| {}).server(None))).await;
+    let trusting =
+        |pem: &str| config::Registry { ca_file: Some(file(&folder, "ca.crt", pem)), ..entry("reg.example", None) };
+    assert_eq!(told(&server, trusting(&[broken, &good].concat())).await, Ok(200));
+    let config = Config { registries: vec![trusting(broken)], ..Config::default() };
+    assert!(matches!(Upstreams::new(&config), Err(ClientError::NoCertificates { .. })));
+}
+
 /// Fatal alert `protocol_version`, as OpenSSL says it; and a hello of TLS 1.1.
 const OLD: [&[u8]; 2] = [
     &[21, 3, 1, 0, 2, 2, 70],
