@@ -26,7 +26,8 @@ pub use self::{
 };
 use crate::{
     binary,
-    cluster::{Cluster, free_port},
+    cluster::Cluster,
+    port::Port,
     processes::{Folder, Process, while_running},
     wait::until,
 };
@@ -58,8 +59,9 @@ impl<'a> Options<'a> {
 /// A running `berth webhook`, called by the API server.
 pub struct Webhook {
     process: Process,
-    status: String,
+    status: Port,
     folder: Folder,
+    _reviews: Port,
 }
 
 impl Webhook {
@@ -68,19 +70,20 @@ impl Webhook {
         let manifests = Manifests::read(cluster).await?;
         manifests.apply_rights(cluster).await?;
         let folder = Folder::new("webhook")?;
-        let (review, status) = (free_port()?, free_port()?);
+        let (reviews, status) = (Port::free()?, Port::free()?);
         let (bundle, leaf) = certificates(options.host)?;
         let mut command = berth(cluster, "webhook", &folder, options.configuration).await?;
-        command.arg("--listen").arg(address(review)).arg("--status-listen").arg(address(status));
+        command.arg("--listen").arg(reviews.address().to_string());
+        command.arg("--status-listen").arg(status.address().to_string());
         command.arg("--tls-cert").arg(folder.write("tls.crt", leaf.certificate_pem)?);
         command.arg("--tls-key").arg(folder.write("tls.key", leaf.key_pem)?);
         command.args(options.without_cluster.then_some("--without-cluster"));
         command.envs(options.authorities.map(|file| ("SSL_CERT_FILE", file)));
         command.envs(options.proxy.map(|proxy| ("HTTPS_PROXY", proxy)));
         let process = Process::spawn("webhook", &command, folder.path())?;
-        let mut webhook = Self { process, status: format!("http://{}", address(status)), folder };
+        let server = Server { url: format!("https://{}:{}", options.host, reviews.number()), bundle };
+        let mut webhook = Self { process, status, folder, _reviews: reviews };
         webhook.ready().await?;
-        let server = Server { url: format!("https://{}:{review}", options.host), bundle };
         manifests.register(cluster, &server, options.only).await?;
         webhook.called(cluster, options.only).await?;
         Ok(webhook)
@@ -113,7 +116,7 @@ impl Webhook {
     }
 
     async fn ready(&mut self) -> anyhow::Result<()> {
-        let url = format!("{}/readyz", self.status);
+        let url = format!("http://{}/readyz", self.status.address());
         let ready = until("the webhook is ready", READY_LIMIT, async || {
             let answer = reqwest::get(&url).await?;
             ensure!(answer.status().is_success(), "it answers {}: {}", answer.status(), answer.text().await?);
@@ -146,7 +149,7 @@ impl Webhook {
 /// A running `berth controller`.
 pub struct Controller {
     process: Process,
-    status: String,
+    status: Port,
     _folder: Folder,
 }
 
@@ -158,8 +161,8 @@ impl Controller {
         let folder = Folder::new("controller")?;
         let configuration = format!("{}\ncertificates: {{source: none}}\n", configuration.trim_end());
         let mut command = berth(cluster, "controller", &folder, &configuration).await?;
-        let status = address(free_port()?);
-        command.args(["--status-listen", &status]);
+        let status = Port::free()?;
+        command.arg("--status-listen").arg(status.address().to_string());
         let mut process = Process::spawn("controller", &command, folder.path())?;
         let beating = until("the controller's heart beats", READY_LIMIT, async || {
             let lease = cluster.kubectl(&["get", "lease", "berth-controller", "-n", "berth-system"], "").await?;
@@ -167,7 +170,7 @@ impl Controller {
             Ok(())
         });
         while_running(slice::from_mut(&mut process), beating).await?;
-        Ok(Self { process, status: format!("http://{status}"), _folder: folder })
+        Ok(Self { process, status, _folder: folder })
     }
 
     /// What its status port answers to `/metrics`, `/readyz`, `/livez`.
@@ -232,8 +235,8 @@ async fn berth(cluster: &Cluster, subcommand: &str, folder: &Folder, configurati
     Ok(command)
 }
 
-async fn status(port: &str, path: &str) -> anyhow::Result<String> {
-    let answer = reqwest::get(format!("{port}{path}")).await?;
+async fn status(port: &Port, path: &str) -> anyhow::Result<String> {
+    let answer = reqwest::get(format!("http://{}{path}", port.address())).await?;
     let (status, body) = (answer.status(), answer.text().await?);
     ensure!(status.is_success(), "{path} answers {status}: {body}");
     Ok(body)
@@ -245,10 +248,6 @@ fn certificates(host: &str) -> anyhow::Result<(String, Leaf)> {
     let authority = Authority::issue("berth-tests", now, LIFETIME)?;
     let names = [service_names("berth-webhook", "berth-system"), vec![host.to_owned()]].concat();
     Ok((BASE64.encode(authority.certificate_pem()), authority.issue_leaf(&names, now, LIFETIME)?))
-}
-
-fn address(port: u16) -> String {
-    format!("127.0.0.1:{port}")
 }
 
 /// A label of namespaces that only one webhook of a test is registered for.

@@ -24,13 +24,11 @@ use kube::{
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-pub use self::{
-    control_plane::{Options, free_port},
-    node::Node,
-};
+pub use self::{control_plane::Options, node::Node};
 use crate::{
     lock::locked,
     pki::Authority,
+    port::Port,
     processes::{Folder, Process},
     wait::until,
 };
@@ -49,6 +47,8 @@ pub struct Cluster {
     has_controllers: bool,
     folder: Folder,
     _data: Folder,
+    /// Theirs also while the API server is being restarted.
+    _ports: [Port; 2],
 }
 
 impl Cluster {

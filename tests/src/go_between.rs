@@ -7,7 +7,6 @@ mod forward;
 mod memory;
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,19 +15,16 @@ use anyhow::Context as _;
 use reqwest::{Certificate, Client, Identity, redirect::Policy};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{net::TcpSocket, sync::watch, task::JoinSet};
 
 use self::memory::Memory;
-use crate::{cluster::Cluster, lock::locked};
+use crate::{cluster::Cluster, lock::locked, port::Port};
 
 /// Between one program and the API server of a cluster. It ends, with all its connections, when it is dropped.
 pub struct GoBetween {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    /// Its own also while it is closed.
+    port: Port,
     tasks: Option<JoinSet<()>>,
 }
 
@@ -77,20 +73,14 @@ pub enum Manner {
 impl GoBetween {
     /// Between a program that is `user` and the API server of `cluster`. Only writes whose path has one of `counted` in it
     /// count.
-    pub async fn start(cluster: &Cluster, user: &str, counted: &'static [&'static str]) -> anyhow::Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0").await.context("no free port")?.local_addr()?;
-        let mut between = Self::closed(cluster, user, counted, address)?;
+    pub fn start(cluster: &Cluster, user: &str, counted: &'static [&'static str]) -> anyhow::Result<Self> {
+        let mut between = Self::closed(cluster, user, counted)?;
         between.open()?;
         Ok(between)
     }
 
     /// The same, with the port closed for now, as where the API server is away.
-    fn closed(
-        cluster: &Cluster,
-        user: &str,
-        counted: &'static [&'static str],
-        address: SocketAddr,
-    ) -> anyhow::Result<Self> {
+    fn closed(cluster: &Cluster, user: &str, counted: &'static [&'static str]) -> anyhow::Result<Self> {
         let identity = cluster.authority().client(user, None)?;
         let identity = Identity::from_pem([identity.certificate, identity.key].concat().as_bytes())?;
         let root = Certificate::from_pem(cluster.authority().certificate().as_bytes())?;
@@ -105,7 +95,7 @@ impl GoBetween {
             writes: Mutex::default(),
             memory: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared), address, tasks: None })
+        Ok(Self { shared: Arc::new(shared), port: Port::free()?, tasks: None })
     }
 
     /// A kubeconfig that leads here.
@@ -113,7 +103,7 @@ impl GoBetween {
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{ "name": "between", "cluster": { "server": format!("http://{}", self.address) } }],
+            "clusters": [{ "name": "between", "cluster": { "server": format!("http://{}", self.port.address()) } }],
             "contexts": [{ "name": "between", "context": { "cluster": "between", "user": "" } }],
             "current-context": "between",
         });
@@ -124,7 +114,7 @@ impl GoBetween {
     pub fn open(&mut self) -> anyhow::Result<()> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
-        socket.bind(self.address).context("the port cannot be had again")?;
+        socket.bind(self.port.address()).context("the port cannot be had again")?;
         let listener = socket.listen(1024)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(forward::serve(listener, self.shared.clone()));

@@ -30,6 +30,7 @@ mod lock;
 mod machine;
 mod netlink;
 pub mod pki;
+pub mod port;
 pub mod processes;
 pub mod programs;
 mod progress;

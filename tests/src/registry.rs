@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 pub use self::requests::Request;
 use self::{configuration::configuration, push::Pusher};
 use crate::{
-    cluster::free_port,
     image::Image,
     pki::Authority,
+    port::Port,
     processes::{Folder, Process, while_running},
     programs::Program,
     token_server::TokenServer,
@@ -49,6 +49,8 @@ pub struct Registry {
     password: bool,
     pusher: Pusher,
     folder: Folder,
+    /// Its own also while it is stopped.
+    _port: Option<Port>,
 }
 
 impl Registry {
@@ -60,25 +62,17 @@ impl Registry {
     /// An empty registry as `options` say.
     pub async fn start_with(options: &Options<'_>) -> anyhow::Result<Self> {
         let program = Program::Registry.path().await?;
-        for _ in 1..ATTEMPTS {
-            if let Ok(registry) = Self::start_once(options, program.clone()).await {
-                return Ok(registry); // else another process took the port, most likely
-            }
-        }
-        Self::start_once(options, program).await
-    }
-
-    async fn start_once(options: &Options<'_>, program: PathBuf) -> anyhow::Result<Self> {
         let folder = Folder::new("registry")?;
-        let address = match options.address {
-            Some(address) => address.to_owned(),
-            None => format!("127.0.0.1:{}", free_port()?),
+        let (address, port) = match options.address {
+            Some(address) => (address.to_owned(), None),
+            None => Port::free().map(|port| (port.address().to_string(), Some(port)))?,
         };
         folder.write("config.json", configuration(options, &address, &folder)?.to_string())?;
         folder.write(AUTHORITIES, options.authority.map(Authority::certificate).unwrap_or_default())?;
         let scheme = if options.authority.is_some() { "https" } else { "http" };
         let pusher = Pusher::new(options, format!("{scheme}://{address}"))?;
-        let mut registry = Self { process: None, program, address, scheme, password: options.password, pusher, folder };
+        let password = options.password;
+        let mut registry = Self { process: None, program, address, scheme, password, pusher, folder, _port: port };
         registry.restart().await?;
         Ok(registry)
     }
@@ -166,9 +160,7 @@ const KEYS: &str = "keys.json";
 const AUTHORITIES: &str = "authorities.crt";
 /// Where the process writes, below its folder.
 const LOG: &str = "registry.log";
-/// Starts before a lost race for a port is an error.
-const ATTEMPTS: usize = 3;
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

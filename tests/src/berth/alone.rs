@@ -7,9 +7,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use reqwest::{Certificate, Client, ClientBuilder, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{READY_LIMIT, address, certificates, program};
+use super::{READY_LIMIT, certificates, program};
 use crate::{
-    cluster::free_port,
+    port::Port,
     processes::{Folder, Process, while_running},
     wait::until,
 };
@@ -20,6 +20,7 @@ pub struct Alone {
     url: String,
     client: Client,
     _folder: Folder,
+    _ports: [Port; 2],
 }
 
 impl Alone {
@@ -27,7 +28,8 @@ impl Alone {
     /// authorities of its machine.
     pub async fn start(configuration: &str, authorities: &Path) -> anyhow::Result<Self> {
         let folder = Folder::new("alone")?;
-        let (review, status) = (address(free_port()?), address(free_port()?));
+        let ports = [Port::free()?, Port::free()?];
+        let [review, status] = ports.each_ref().map(|port| port.address().to_string());
         let (bundle, leaf) = certificates("127.0.0.1")?;
         let mut command = Command::new(program().await?);
         command.args(["webhook", "--without-cluster", "--listen", &review, "--status-listen", &status]);
@@ -44,7 +46,8 @@ impl Alone {
         while_running(slice::from_mut(&mut process), ready).await?;
         let roots = Certificate::from_pem(&BASE64.decode(bundle)?)?;
         let client = ClientBuilder::new().tls_certs_only([roots]).build()?;
-        Ok(Self { process, url: format!("https://{review}/mutate?timeout=10s"), client, _folder: folder })
+        let url = format!("https://{review}/mutate?timeout=10s");
+        Ok(Self { process, url, client, _folder: folder, _ports: ports })
     }
 
     /// Reviews a new Pod whose containers have these images; the images it gets, in order, and the notes.

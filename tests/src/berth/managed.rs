@@ -5,9 +5,10 @@ use std::{process::Command, slice, time::Duration};
 
 use anyhow::ensure;
 
-use super::{Manifests, address, program, status};
+use super::{Manifests, program, status};
 use crate::{
-    cluster::{Cluster, Options, free_port},
+    cluster::{Cluster, Options},
+    port::Port,
     processes::{Folder, Process, while_running},
     wait::until,
 };
@@ -28,40 +29,45 @@ pub async fn install(cluster: &Cluster, port: u16) -> anyhow::Result<()> {
 /// A running `berth controller` or `berth webhook`.
 pub struct Managed {
     process: Process,
-    status: String,
-    port: u16,
+    status: Port,
+    /// A webhook's.
+    reviews: Option<Port>,
     _folder: Folder,
 }
 
 impl Managed {
     /// Starts `berth controller`. It may have nobody to talk to yet: nothing is waited for.
     pub async fn controller(kubeconfig: &str, configuration: &str) -> anyhow::Result<Self> {
-        Self::start("controller", kubeconfig, configuration, 0).await
+        Self::start("controller", kubeconfig, configuration, None).await
     }
 
     /// Starts `berth webhook` at a port of this machine.
-    pub async fn webhook(kubeconfig: &str, configuration: &str, port: u16) -> anyhow::Result<Self> {
-        Self::start("webhook", kubeconfig, configuration, port).await
+    pub async fn webhook(kubeconfig: &str, configuration: &str, port: Port) -> anyhow::Result<Self> {
+        Self::start("webhook", kubeconfig, configuration, Some(port)).await
     }
 
-    async fn start(subcommand: &str, kubeconfig: &str, configuration: &str, port: u16) -> anyhow::Result<Self> {
-        let folder = Folder::new(subcommand)?;
-        let status = address(free_port()?);
+    async fn start(
+        subcommand: &str,
+        kubeconfig: &str,
+        configuration: &str,
+        reviews: Option<Port>,
+    ) -> anyhow::Result<Self> {
+        let (folder, status) = (Folder::new(subcommand)?, Port::free()?);
         let mut command = Command::new(program().await?);
         command.arg(subcommand).arg("--config").arg(folder.write("config.yaml", configuration)?);
-        command.args(["--status-listen", &status]);
-        if port > 0 {
-            command.arg("--listen").arg(address(port));
+        command.arg("--status-listen").arg(status.address().to_string());
+        if let Some(port) = &reviews {
+            command.arg("--listen").arg(port.address().to_string());
         }
         command.env("KUBECONFIG", folder.write("kubeconfig", kubeconfig)?);
         command.env("RUST_LOG", "info");
         let process = Process::spawn(subcommand, &command, folder.path())?;
-        Ok(Self { process, status: format!("http://{status}"), port, _folder: folder })
+        Ok(Self { process, status, reviews, _folder: folder })
     }
 
     /// Waits until it is ready.
     pub async fn ready(&mut self, limit: Duration) -> anyhow::Result<()> {
-        let url = format!("{}/readyz", self.status);
+        let url = format!("http://{}/readyz", self.status.address());
         let ready = until("it is ready", limit, async || {
             let answer = reqwest::get(&url).await?;
             ensure!(answer.status().is_success(), "it answers {}: {}", answer.status(), answer.text().await?);
@@ -90,8 +96,8 @@ impl Managed {
         Ok(self.process.ended()?.is_none())
     }
 
-    /// Where the webhook is called.
+    /// Where the webhook is called; a controller is not.
     pub fn address(&self) -> String {
-        address(self.port)
+        self.reviews.as_ref().map(|port| port.address().to_string()).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Starts the programs of the control plane and waits until they serve.
 
 use std::{
-    net::{Ipv4Addr, TcpListener},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
     slice,
@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use rcgen::KeyPair;
 
 use super::Cluster;
 use crate::{
     lock::locked,
     pki::Authority,
+    port::Port,
     processes::{Folder, Process, while_running},
     programs::Program,
     wait::until,
@@ -39,7 +39,7 @@ impl Options {
     }
 }
 
-/// Starts a cluster; anew where another process took one of its ports in the meantime.
+/// Starts a cluster; anew where another process has its port at an address other than loopback.
 pub(super) async fn start(options: &Options) -> anyhow::Result<Cluster> {
     // Whoever comes first decides for the process; there is one provider in the workspace anyway.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -56,7 +56,8 @@ pub(super) async fn start(options: &Options) -> anyhow::Result<Cluster> {
 async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cluster> {
     let (folder, data) = (Folder::new("cluster")?, Folder::for_data("etcd")?);
     let authority = Authority::new()?;
-    let (etcd_port, port) = (free_port()?, free_port()?);
+    let ports = [Port::free()?, Port::free()?];
+    let [etcd_port, port] = ports.each_ref().map(Port::number);
     let server = format!("https://{}:{port}", options.address());
     let files = Files::write(&folder, &authority, &server, options.address())?;
     let etcd = programs.etcd(etcd_port, data.path());
@@ -77,6 +78,7 @@ async fn start_once(options: &Options, programs: &Programs) -> anyhow::Result<Cl
         has_controllers,
         folder,
         _data: data,
+        _ports: ports,
     };
     ready(&cluster, &mut processes).await?;
     cluster.api_server = Mutex::new(processes.pop());
@@ -240,11 +242,6 @@ fn flag(name: &str, value: impl AsRef<std::ffi::OsStr>) -> std::ffi::OsString {
     flag.push("=");
     flag.push(value);
     flag
-}
-
-/// A port that nobody listens at now.
-pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port())
 }
 
 /// The address of the Service `kubernetes`.

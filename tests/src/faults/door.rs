@@ -2,7 +2,7 @@
 
 use std::{
     future, io,
-    net::{Ipv4Addr, Shutdown, SocketAddr},
+    net::{Shutdown, SocketAddr},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::Fault;
+use crate::port::Port;
 
 /// A port of loopback that nobody else gets while this lives: it stays bound from first to last.
 pub(super) struct Door {
@@ -88,16 +89,11 @@ impl Door {
 
 /// A socket that keeps its port when it stops listening: the kernel lets go of a port that it chose itself.
 fn bound() -> io::Result<(Socket, SocketAddr)> {
-    let bind = |port| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-        io::Result::Ok(socket)
-    };
-    let free = || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
-    let mut tries = (0..TRIES).map(|_| free().and_then(|address| Ok((bind(address.port())?, address))));
-    tries.find(Result::is_ok).unwrap_or_else(|| Err(io::ErrorKind::AddrInUse.into()))
+    let (port, socket) = (Port::free()?, Socket::new(Domain::IPV4, Type::STREAM, None)?);
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&port.address().into())?;
+    Ok((socket, port.address()))
 }
 
 fn listen(socket: &Socket) -> io::Result<TcpListener> {
@@ -105,8 +101,6 @@ fn listen(socket: &Socket) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.try_clone()?.into())
 }
 
-/// Somebody else may get a free port first.
-const TRIES: usize = 10;
 const BACKLOG: i32 = 1024;
 /// Loopback answers within microseconds, or it does not answer.
 const NO_ANSWER: Duration = Duration::from_millis(200);

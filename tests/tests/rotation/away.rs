@@ -19,7 +19,7 @@ async fn a_controller_waits_for_the_api_and_is_ready_soon_after() {
     managed::install(&cluster, 1).await.unwrap();
     let mut longest = Duration::ZERO;
     for round in 0..times(1) {
-        let mut between = GoBetween::start(&cluster, CONTROLLER, &[]).await.unwrap();
+        let mut between = GoBetween::start(&cluster, CONTROLLER, &[]).unwrap();
         between.close();
         let configuration = "apiVersion: berth.dev/v1alpha1\nkind: Configuration\n";
         let mut controller = Managed::controller(&between.kubeconfig().unwrap(), configuration).await.unwrap();

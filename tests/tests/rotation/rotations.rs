@@ -14,7 +14,7 @@ use super::{WEBHOOK, stage::Stage, times, traffic::Traffic};
 async fn a_ca_is_replaced_again_and_again_and_no_call_fails() {
     let stage = Stage::start(&lifetimes()).await.unwrap();
     // A replica that learns of everything late, as where its watch lags.
-    let late = GoBetween::start(&stage.cluster, WEBHOOK, &[]).await.unwrap();
+    let late = GoBetween::start(&stage.cluster, WEBHOOK, &[]).unwrap();
     let replica = stage.replica(&late).await.unwrap();
     late.behave(Manner::Late(Duration::from_millis(1500)));
     let addresses = [stage.webhook.address(), replica.address()];

@@ -6,8 +6,9 @@ use anyhow::{Context as _, ensure};
 use berth_cert_manager::{Authority, Leaf, verify};
 use berth_tests::{
     berth::{managed, managed::Managed},
-    cluster::{Cluster, free_port},
+    cluster::Cluster,
     go_between::GoBetween,
+    port::Port,
     wait::until,
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -45,15 +46,15 @@ impl Stage {
     pub(crate) async fn start_with(certificates: &str, secret: Option<&Secret>) -> anyhow::Result<Self> {
         let turn = turn().await;
         let cluster = Cluster::start_with(&managed::options()).await?;
-        let port = free_port()?;
-        managed::install(&cluster, port).await?;
+        let port = Port::free()?;
+        managed::install(&cluster, port.number()).await?;
         cluster.namespace(NAMESPACE, &[("berth.dev/admission", "enabled")]).await?;
         let configuration = configuration(certificates);
         if let Some(secret) = secret {
             let secrets = Api::namespaced(cluster.client().await?, SYSTEM);
             secrets.create(&PostParams::default(), secret).await?;
         }
-        let between = GoBetween::start(&cluster, CONTROLLER, COUNTED).await?;
+        let between = GoBetween::start(&cluster, CONTROLLER, COUNTED)?;
         let controller = Managed::controller(&between.kubeconfig()?, &configuration).await?;
         let webhook = Managed::webhook(&kubeconfig(&cluster, WEBHOOK)?, &configuration, port).await?;
         let mut stage = Self { cluster, between, controller: Some(controller), webhook, configuration, _turn: turn };
@@ -64,7 +65,7 @@ impl Stage {
 
     /// Another replica, whose view of the API server is `between`'s.
     pub(crate) async fn replica(&self, between: &GoBetween) -> anyhow::Result<Managed> {
-        let mut replica = Managed::webhook(&between.kubeconfig()?, &self.configuration, free_port()?).await?;
+        let mut replica = Managed::webhook(&between.kubeconfig()?, &self.configuration, Port::free()?).await?;
         replica.ready(LIMIT).await?;
         Ok(replica)
     }

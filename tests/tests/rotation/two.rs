@@ -18,7 +18,7 @@ use super::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_that_sees_the_past_harms_nobody() {
     let stage = Stage::start(&rotations::lifetimes()).await.unwrap();
-    let between = GoBetween::start(&stage.cluster, CONTROLLER, COUNTED).await.unwrap();
+    let between = GoBetween::start(&stage.cluster, CONTROLLER, COUNTED).unwrap();
     let mut other = stage.another(&between).await.unwrap();
     other.ready(Duration::from_secs(30)).await.unwrap();
     let traffic = Traffic::start(&stage.cluster, &[stage.webhook.address()], &rotations::LAGS).await.unwrap();

@@ -26,7 +26,7 @@ async fn started_without_the_api_it_lives_and_is_ready_soon_after_its_return() {
 /// Starts a webhook, and the API after `pause`: how long after that it is ready. Both are given back, because to end them
 /// takes the time of those who still wait.
 async fn start_before_the_api(pause: Duration) -> (Duration, Replica, Api) {
-    let (mut api, authority) = (Api::absent().await, authority());
+    let (mut api, authority) = (Api::absent(), authority());
     let (trust, mut replica) = (Trust::new(&authority), Replica::in_cluster(api.address, LOST).await);
     api.issue(&authority);
     let began = Instant::now();
@@ -50,7 +50,7 @@ async fn start_before_the_api(pause: Duration) -> (Duration, Replica, Api) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_api_and_its_registry_it_serves_on_and_is_never_taken_for_dead() {
-    let (mut api, authority) = (Api::absent().await, authority());
+    let (mut api, authority) = (Api::absent(), authority());
     api.come().await;
     api.issue(&authority);
     let mut replica = Replica::in_cluster(api.address, LOST).await;

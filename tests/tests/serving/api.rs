@@ -11,6 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use berth_cert_manager::Authority;
+use berth_tests::port::Port;
 use futures::stream;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
@@ -20,15 +21,16 @@ use crate::replica::{HOUR, names};
 /// The API server.
 pub(crate) struct Api {
     pub(crate) address: SocketAddr,
+    _port: Port,
     secret: watch::Sender<Value>,
     running: Option<Runtime>,
 }
 
 impl Api {
     /// One that is not there yet. Its port is nobody else's.
-    pub(crate) async fn absent() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        Self { address, secret: watch::Sender::new(Value::Null), running: None }
+    pub(crate) fn absent() -> Self {
+        let port = Port::free().unwrap();
+        Self { address: port.address(), _port: port, secret: watch::Sender::new(Value::Null), running: None }
     }
 
     /// Answers from now on.

@@ -20,7 +20,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_leaves_come_and_go_unnoticed() {
-    let (mut api, authority) = (Api::absent().await, authority());
+    let (mut api, authority) = (Api::absent(), authority());
     api.come().await;
     api.issue(&authority);
     let replica = Replica::in_cluster(api.address, "").await;
