@@ -32,7 +32,7 @@ impl Settings {
 
     /// Its `/etc/resolv.conf`.
     pub(super) fn resolver(&self) -> String {
-        format!("nameserver {}\noptions timeout:1 attempts:1\n", self.name_server)
+        format!("nameserver {}\noptions timeout:5 attempts:2\n", self.name_server)
     }
 
     /// Writes them; YAML is a superset of JSON.
