@@ -4,12 +4,16 @@ use std::{
     collections::BTreeSet,
     io::Read as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{lock::locked, wait::until};
@@ -30,6 +34,8 @@ pub struct Packet {
 /// A running capture. To be made inside an [`Enclave`](super::Enclave).
 pub struct Capture {
     packets: Arc<Mutex<Vec<Packet>>>,
+    /// The port of the next mark.
+    mark: AtomicU16,
 }
 
 impl Capture {
@@ -38,7 +44,8 @@ impl Capture {
         let every = Protocol::from(i32::from(ETH_P_ALL.to_be()));
         let mut socket = Socket::new(Domain::PACKET, Type::RAW, Some(every)).context("no packet socket")?;
         socket.set_read_timeout(Some(LOOK_EVERY))?;
-        socket.set_recv_buffer_size(BUFFER)?;
+        // The kernel's limit is for those who are not root.
+        set_socket_recv_buffer_size_force(&socket, BUFFER).or_else(|_| socket.set_recv_buffer_size(BUFFER))?;
         let packets = Arc::<Mutex<Vec<Packet>>>::default();
         let kept = Arc::downgrade(&packets);
         thread::Builder::new().name("capture".to_owned()).spawn(move || {
@@ -48,17 +55,18 @@ impl Capture {
                 locked(&packets).extend(frame.get(ETHERNET..length).and_then(Packet::parse));
             }
         })?;
-        Ok(Self { packets })
+        Ok(Self { packets, mark: AtomicU16::new(1) })
     }
 
     /// What was sent until now to open something, without repetitions. All of it: a packet that is sent now is waited for.
     pub async fn firsts(&self) -> anyhow::Result<BTreeSet<Packet>> {
-        let mark = Packet { to: MARK.into(), port: Some(MARK_PORT), protocol: UDP, first: true };
-        let marks = || locked(&self.packets).iter().filter(|packet| **packet == mark).count();
-        let before = marks();
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.send_to(&[], (MARK, MARK_PORT))?;
+        let port = self.mark.fetch_add(1, Ordering::Relaxed);
+        let mark = Packet { to: MARK.into(), port: Some(port), protocol: UDP, first: true };
+        let sender = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         until("the capture has come so far", LIMIT, async || {
-            anyhow::ensure!(marks() > before, "it has not");
+            // One that follows many others may be dropped.
+            sender.send_to(&[], (MARK, port))?;
+            ensure!(locked(&self.packets).contains(&mark), "it has not");
             Ok(())
         })
         .await?;
@@ -100,11 +108,10 @@ const SYN: u8 = 2;
 const ACK: u8 = 16;
 /// Bytes of a frame that are looked at.
 const LONGEST: usize = 128;
-/// Bytes of packets that wait to be read; the kernel has a limit of its own.
+/// Bytes of packets that wait to be read.
 const BUFFER: usize = 64 << 20;
 /// Where only marks are sent: for documents, and dialled by nobody.
 const MARK: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
-const MARK_PORT: u16 = 9;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
 
