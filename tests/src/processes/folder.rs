@@ -82,23 +82,41 @@ static FOLDERS: Mutex<Vec<(PathBuf, Weak<Mutex<Guard>>)>> = Mutex::new(Vec::new(
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{env, process::Command};
 
     use super::*;
 
     #[test]
-    fn is_kept_only_when_something_panics() {
+    fn is_removed_when_nothing_panics() {
         let fine = Folder::new("test").unwrap();
         let path = fine.path().to_owned();
         fine.write("log", "all is well").unwrap();
         drop(fine);
         assert!(!path.exists());
+    }
 
-        let failed = Folder::new("test").unwrap();
-        let path = failed.path().to_owned();
-        thread::spawn(|| panic!("a test that fails (on purpose)")).join().unwrap_err();
-        drop(failed);
-        assert!(path.exists());
+    /// In a process of its own: a panic keeps the folders of all that runs beside it.
+    #[test]
+    fn is_kept_and_named_when_something_panics() {
+        let mut test = Command::new(env::current_exe().unwrap());
+        test.args(["--exact", "processes::folder::tests::panics_beside_a_folder", "--nocapture"]);
+        let failed = test.env(PANICS, "1").output().unwrap();
+        assert!(!failed.status.success());
+        let said = String::from_utf8(failed.stderr).unwrap();
+        let path = said.lines().find_map(|line| line.strip_prefix("logs are kept in ")).unwrap();
+        assert_eq!(fs::read_to_string(Path::new(path).join("log")).unwrap(), "all was well");
         fs::remove_dir_all(path).unwrap();
     }
+
+    /// The other half of the test above; does nothing otherwise.
+    #[test]
+    fn panics_beside_a_folder() {
+        if env::var_os(PANICS).is_some() {
+            let folder = Folder::new("test").unwrap();
+            folder.write("log", "all was well").unwrap();
+            panic!("a test that fails (on purpose)");
+        }
+    }
+
+    const PANICS: &str = "BERTH_TESTS_PANICS";
 }
