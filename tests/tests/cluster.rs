@@ -15,8 +15,12 @@ use berth_tests::{
     cluster::{Cluster, Node, Options},
     wait::until,
 };
+use futures::{StreamExt as _, future::join};
 use k8s_openapi::api::core::v1;
-use kube::{Api, api::ListParams};
+use kube::{
+    Api,
+    api::{ListParams, WatchEvent, WatchParams},
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -60,6 +64,34 @@ async fn a_deployment_becomes_a_pod_on_the_node_that_it_selects() {
         pods.items.first().and_then(|pod| pod.metadata.name.clone()).context("there is none")
     });
     assert_eq!(cluster.node_of("deployed", &pod.await.unwrap()).await.unwrap(), "deployed-b");
+}
+
+#[tokio::test]
+async fn a_new_node_is_nobodys_until_it_lists_its_images() {
+    let cluster = Cluster::shared().await.unwrap();
+    let nodes: Api<v1::Node> = Api::all(cluster.client().await.unwrap());
+    let only = WatchParams::default().fields("metadata.name=new");
+    let mut news = nodes.watch(&only, "0").await.unwrap().boxed();
+    let node = Node::new("new").image(&["docker.io/library/app:v1"]);
+    let (added, states) = join(cluster.add(&node), async {
+        let mut states = Vec::new();
+        while let Some(event) = news.next().await {
+            let (WatchEvent::Added(node) | WatchEvent::Modified(node)) = event.unwrap() else { continue };
+            let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
+            let images = node.status.and_then(|status| status.images).unwrap_or_default();
+            // Those that Kubernetes adds go away by themselves: Pods may wait for that.
+            let kept_off = taints.iter().any(|taint| !taint.key.starts_with("node.kubernetes.io/"));
+            states.push((kept_off, images.len()));
+            if taints.is_empty() {
+                break;
+            }
+        }
+        states
+    })
+    .await;
+    added.unwrap();
+    assert!(states.iter().all(|state| [(true, 0), (true, 1), (false, 1)].contains(state)), "{states:?}");
+    assert_eq!(states.last(), Some(&(false, 1)));
 }
 
 #[tokio::test]

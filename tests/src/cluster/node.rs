@@ -69,7 +69,8 @@ impl Node {
     fn object(&self) -> Value {
         let labels: serde_json::Map<_, _> =
             self.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
-        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.name, "labels": labels } })
+        let spec = json!({ "taints": [{ "key": UNWRITTEN, "effect": "NoSchedule" }] });
+        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.name, "labels": labels }, "spec": spec })
     }
 
     fn status(&self) -> Value {
@@ -101,7 +102,8 @@ impl Cluster {
         let nodes: Api<v1::Node> = Api::all(self.client().await?);
         nodes.create(&PostParams::default(), &serde_json::from_value(node.object())?).await?;
         nodes.patch_status(&node.name, &PatchParams::default(), &Patch::Merge(node.status())).await?;
-        // The API server taints every new node as not ready; removing that is work of the controllers, if there are any.
+        // The API server, too, taints every new node, as not ready; removing that is work of the controllers, if there are
+        // any.
         let untainted = json!({ "spec": { "taints": null } });
         until(&format!("{} has no taint", node.name), TAINT_LIMIT, async || {
             nodes.patch(&node.name, &PatchParams::default(), &Patch::Merge(&untainted)).await?;
@@ -127,4 +129,6 @@ fn images<Names: serde::Serialize>(list: impl IntoIterator<Item = Names>) -> Val
     (0_u32..).zip(list).map(entry).collect()
 }
 
+/// Keeps everybody off a node that does not list its images yet: it takes a second request to write them.
+const UNWRITTEN: &str = "berth-tests/unwritten";
 const TAINT_LIMIT: Duration = Duration::from_secs(20);
