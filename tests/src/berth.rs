@@ -1,6 +1,7 @@
 //! The real `berth` on the cluster: its own processes outside, its rights and its registration as `manifests/` ship them.
 
 mod alone;
+mod called;
 pub mod image;
 mod load;
 pub mod managed;
@@ -16,12 +17,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use berth_cert_manager::{Authority, Leaf, service_names};
-use kube::api::PostParams;
-use serde_json::json;
 
 use self::manifests::{Manifests, Server};
 pub use self::{
     alone::Alone,
+    called::warnings,
     load::{load, loaded, whereabouts},
 };
 use crate::{
@@ -85,7 +85,7 @@ impl Webhook {
         let mut webhook = Self { process, status, folder, _reviews: reviews };
         webhook.ready().await?;
         manifests.register(cluster, &server, options.only).await?;
-        webhook.called(cluster, options.only).await?;
+        called::called(cluster, options.only).await?;
         Ok(webhook)
     }
 
@@ -123,26 +123,6 @@ impl Webhook {
             Ok(())
         });
         while_running(slice::from_mut(&mut self.process), ready).await
-    }
-
-    /// The API server calls a new webhook only when its own watch has told it: asks until an answer is Berth's.
-    async fn called(&self, cluster: &Cluster, only: Option<&str>) -> anyhow::Result<()> {
-        let namespace = ["berth-probe", only.unwrap_or_default()].join("-");
-        let namespace = namespace.trim_end_matches('-');
-        cluster.namespace(namespace, &opted_in(only)).await?;
-        let pods = cluster.pods(namespace).await?;
-        // An image that does not parse is noted without asking anybody.
-        let container = json!({ "name": "any", "image": "Not an image" });
-        let pod = json!({ "metadata": { "name": "any" }, "spec": { "containers": [container] } });
-        let pod = serde_json::from_value(pod)?;
-        let dry = PostParams { dry_run: true, ..PostParams::default() };
-        until("the API server calls the webhook", CALLED_LIMIT, async || {
-            let pod = pods.create(&dry, &pod).await?;
-            let annotations = pod.metadata.annotations.unwrap_or_default();
-            ensure!(annotations.contains_key("berth.dev/notes"), "Pods come back with {annotations:?}");
-            Ok(())
-        })
-        .await
     }
 }
 
@@ -255,6 +235,5 @@ pub const ONLY: &str = "berth-tests/only";
 /// Of the certificates.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const READY_LIMIT: Duration = Duration::from_secs(30);
-const CALLED_LIMIT: Duration = Duration::from_secs(15);
 /// The longest drain, and a little.
 const DRAIN_LIMIT: Duration = Duration::from_secs(110);

@@ -8,6 +8,8 @@ use berth_tests::{
     cluster::Node,
     faults::{Fault, FaultProxy},
 };
+use http::{Request, header::CONTENT_TYPE};
+use kube::Client;
 
 use super::{failures::webhook, workloads::deployment, *};
 
@@ -16,7 +18,6 @@ async fn a_deployment_that_could_not_run_is_told_where_it_is_applied_and_stored_
     let world = world().await;
     world.cluster.add(&Node::new("told").image(&["docker.io/library/other:dev"])).await.unwrap();
     let namespace = world.namespace("told").await;
-    heard(&namespace).await;
     let lines = applied(&namespace, &deployment("gone", "Always"), &[]).await;
     let gone = "berth: web: main: not pinned: docker.io has no such image: push it or correct the name: gone";
     assert_eq!(lines, [gone]);
@@ -41,7 +42,6 @@ async fn a_deployment_that_could_not_run_is_told_where_it_is_applied_and_stored_
 #[tokio::test]
 async fn every_kind_of_workload_has_its_line() {
     let namespace = world().await.namespace("kinds").await;
-    heard(&namespace).await;
     let manifest = KINDS.map(|(version, kind, spec)| workload(version, kind, spec)).join("\n---\n");
     let (_, said) = namespace.kubectl(&["apply", "-f", "-"], &manifest).await;
     let want = KINDS.map(|(_, kind, _)| {
@@ -57,7 +57,6 @@ async fn only_a_person_who_changes_images_is_waited_for() {
     let world = world().await;
     let settings = docker_hub_at(&world.registry.endpoint());
     let (webhook, namespace) = webhook(world.cluster, "called", &settings).await;
-    heard(&namespace).await;
     let before = counted(&webhook, "workloads").await;
     let mut web = deployment("nginx", "Always");
     web["spec"]["replicas"] = json!(2);
@@ -110,7 +109,6 @@ async fn refusals_are_told_and_observed_ones_as_such() {
     let world = world().await;
     let settings = configuration(&world.registry.endpoint(), "pin: {onFailure: deny}");
     let (_webhook, namespace) = webhook(world.cluster, "told-deny", &settings).await;
-    heard(&namespace).await;
     let reason = "main: image gone could not be pinned: docker.io has no such image";
     let lines = applied(&namespace, &deployment("gone", "Always"), &[]).await;
     assert!(lines[0].starts_with(&format!("berth: web: its Pods are refused: {reason}")), "{lines:?}");
@@ -131,7 +129,6 @@ async fn refusals_are_told_and_observed_ones_as_such() {
 #[tokio::test]
 async fn nobody_is_told_about_what_is_left_alone() {
     let namespace = world().await.namespace("left").await;
-    heard(&namespace).await;
     let gone = deployment("gone", "Always");
     let mut skips = gone.clone();
     skips["spec"]["template"]["metadata"]["annotations"] = json!({"berth.dev/skip": "pin"});
@@ -159,13 +156,12 @@ async fn a_sick_registry_and_a_dead_berth_stop_nobody() {
     door.set(Fault::BlackHole).await.unwrap();
     let settings = configuration(&door.endpoint(), "pin: {tags: ['*']}");
     let (webhook, namespace) = webhook(world.cluster, "told-never", &settings).await;
-    heard(&namespace).await;
-    let mut took = Vec::new();
+    let (client, mut took) = (world.cluster.client().await.unwrap(), Vec::new());
     for number in 0..8 {
-        let begun = Instant::now();
         let mut web = deployment(&format!("nginx:{number}"), "IfNotPresent");
         web["spec"]["replicas"] = json!(0);
-        let lines = applied(&namespace, &web, &[]).await;
+        let begun = Instant::now();
+        let lines = applied_at_once(&client, &namespace, &web).await;
         took.push(begun.elapsed());
         assert!(lines.len() <= 2 && lines[0].starts_with("berth: web: main: not pinned: docker.io"), "{lines:?}");
     }
@@ -196,23 +192,17 @@ async fn counted(webhook: &Webhook, what: &str) -> BTreeMap<String, u32> {
     counts.map(|(outcome, count)| (outcome.to_owned(), count.parse().unwrap())).collect()
 }
 
-/// Waits until the API server asks what to say: its watch has told it.
-async fn heard(namespace: &Namespace) {
-    let mut probe = deployment("Not an image", "Always");
-    probe["metadata"]["name"] = json!("probe");
-    until("the API server asks about workloads", LIMIT, async || {
-        let (_, said) = namespace.kubectl(&["create", "--dry-run=server", "-f", "-"], &probe.to_string()).await;
-        ensure!(said.contains("berth: probe: main: `Not an image` is not an image"), "{said}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
 /// Applies `manifest`; the warnings that a person sees.
 async fn applied(namespace: &Namespace, manifest: &Value, flags: &[&str]) -> Vec<String> {
     let arguments = [&["apply", "-f", "-"], flags].concat();
     warnings(&namespace.kubectl(&arguments, &manifest.to_string()).await.1)
+}
+
+/// The same by one request and without kubectl, which takes its time to start; whole lines.
+async fn applied_at_once(client: &Client, namespace: &Namespace, web: &Value) -> Vec<String> {
+    let url = format!("/apis/apps/v1/namespaces/{}/deployments/web?fieldManager=any", namespace.name);
+    let request = Request::patch(url).header(CONTENT_TYPE, "application/apply-patch+yaml").body(web.to_string());
+    berth_tests::berth::warnings(client, request.unwrap()).await.unwrap()
 }
 
 /// Berth's lines; others warn, too.

@@ -56,9 +56,16 @@ async fn berth_is_called_for_what_it_decides_and_nothing_else() {
     let recorder = Recorder::start(cluster.authority()).await.unwrap();
     register(cluster, &recorder).await.unwrap();
     until("the API server calls the recorder", LIMIT, async || {
-        for (namespace, path) in [("calls-enabled", "/mutate"), ("calls-observed", "/observe")] {
-            create(cluster, Some(namespace), &pod("probe"), true).await?;
-            ensure!(recorder.take().iter().any(|call| call.path == path), "{namespace} is not heard of");
+        let (pod, deployment) = (|| Request::Create(pod("probe")), || workloads().swap_remove(0).1);
+        // Each of the two configurations is heard of by a watch of its own.
+        for (namespace, path, request) in [
+            ("calls-enabled", "/mutate", pod()),
+            ("calls-observed", "/observe", pod()),
+            ("calls-enabled", "/warn", deployment()),
+            ("calls-observed", "/warn/observe", deployment()),
+        ] {
+            request.send(cluster, namespace).await?;
+            ensure!(recorder.take().iter().any(|call| call.path == path), "{path} is not asked");
         }
         Ok(())
     })

@@ -8,7 +8,6 @@ use super::*;
 async fn the_largest_and_the_strangest_workloads_are_answered() {
     let world = world().await;
     let namespace = world.namespace("strange").await;
-    heard(&namespace).await;
     // 2.4 MiB, as Go writes it; in an update twice.
     let mut large = deployment("gone", "Always");
     large["spec"]["replicas"] = json!(0);
