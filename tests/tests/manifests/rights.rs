@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
+use berth_tests::wait::until;
 use k8s_openapi::api::{
     authorization::v1::SelfSubjectRulesReview,
     coordination::v1::Lease,
@@ -14,7 +15,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{PUBLIC, SYSTEM, client_of, installed};
+use super::{LIMIT, PUBLIC, SYSTEM, client_of, installed};
 
 #[tokio::test]
 async fn the_webhook_reads_and_writes_nothing() {
@@ -42,6 +43,7 @@ async fn the_webhook_reads_secrets_where_somebody_lets_it() {
     let everywhere = ["nodes list watch", "namespaces list watch"];
     check_rights("berth-webhook", "bound", &everywhere).await.unwrap();
     cluster.apply(&pull_secret_binding("bound").unwrap()).await.unwrap();
+    until_allowed("berth-webhook", "bound", "secrets get").await;
     check_rights("berth-webhook", "bound", &["secrets get", everywhere[0], everywhere[1]]).await.unwrap();
     check_rights("berth-webhook", "unbound", &everywhere).await.unwrap();
     check_rights("berth-webhook", SYSTEM, &[&OWN, everywhere.as_slice()].concat()).await.unwrap();
@@ -81,6 +83,7 @@ async fn the_controller_deletes_pods_where_somebody_lets_it() {
     let binding = text.split("```yaml\n").find(|block| block.contains("name: berth-delete-stuck")).unwrap();
     let binding = binding.split("```").next().unwrap().replace("kind: ClusterRoleBinding", "kind: RoleBinding");
     cluster.apply(&binding.replace("metadata:", "metadata:\n  namespace: stuck")).await.unwrap();
+    until_allowed("berth-controller", "stuck", "pods delete").await;
     check_rights("berth-controller", "stuck", &[&["pods delete"], CONTROLLER.as_slice()].concat()).await.unwrap();
     check_rights("berth-controller", "default", &CONTROLLER).await.unwrap();
 }
@@ -106,6 +109,17 @@ async fn check_rights(account: &str, namespace: &str, want: &[&str]) -> anyhow::
     let own: BTreeSet<_> = got.difference(&stranger).map(String::as_str).collect();
     assert_eq!(own, want.iter().copied().collect(), "{account} in {namespace}");
     Ok(())
+}
+
+/// Waits until the API server knows of a binding that gives this `right`: it hears of bindings by a watch.
+async fn until_allowed(account: &str, namespace: &str, right: &str) {
+    until(&format!("{account} has the right: {right}"), LIMIT, async || {
+        let rights = rights(account, namespace).await?;
+        ensure!(rights.contains(right), "it has {rights:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 async fn rights(account: &str, namespace: &str) -> anyhow::Result<BTreeSet<String>> {
