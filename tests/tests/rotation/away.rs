@@ -10,7 +10,7 @@ use berth_tests::{
 use kube::api::DeleteParams;
 use tokio::time::{Instant, sleep};
 
-use super::{CONTROLLER, rotations, stage::Stage, timed, times, traffic::Traffic, turn};
+use super::{CONTROLLER, bar, rotations, stage::Stage, timed, times, traffic::Traffic, turn};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_waits_for_the_api_and_is_ready_soon_after() {
@@ -34,7 +34,7 @@ async fn a_controller_waits_for_the_api_and_is_ready_soon_after() {
         longest = longest.max(took);
     }
     println!("away: {} controllers without an API, ready {} ms after it was there", times(1), longest.as_millis());
-    assert!(longest <= Duration::from_secs(2), "{longest:?}");
+    assert!(longest <= bar(BUSY, Duration::from_secs(2)), "{longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,5 +61,7 @@ async fn no_call_fails_where_the_api_server_is_away_for_a_while() {
     println!("away: a deleted certificate was back after {} ms", took.as_millis());
 }
 
+/// What two seconds are where other tests run, too: before it tries again Berth waits for up to one.
+const BUSY: Duration = Duration::from_secs(10);
 /// A leaf is renewed 20 s before it expires: an API server is back by then, also where the machine is busy.
 const OUTLIVING: &str = "caLifetime: 150s, leafLifetime: 60s, hold: 2s";

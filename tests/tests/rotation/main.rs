@@ -35,6 +35,11 @@ fn times(usually: usize) -> usize {
     env::var("BERTH_ROTATIONS").ok().and_then(|times| times.parse().ok()).unwrap_or(usually)
 }
 
+/// `full` where the bars are measured and nothing else runs, else `usual`.
+fn bar(usual: Duration, full: Duration) -> Duration {
+    if env::var("BERTH_BARS").is_ok_and(|bars| bars == "full") { full } else { usual }
+}
+
 /// Leave to use the machine. A few experiments at a time: a controller that gets no turn for seconds cannot renew what
 /// lasts for seconds.
 async fn turn() -> SemaphorePermit<'static> {
