@@ -63,7 +63,10 @@ async fn a_gated_pod_waits_for_what_no_registry_had_and_for_nothing_else() {
     let gated::Fate::Go(placement) = fate(&index) else { panic!("{:?}", fate(&index)) };
     assert!(placement.held, "{placement:?}");
 
-    // What is local as it is written need not be said, nor what may run everywhere.
+    // What is local as it is written need not be said, nor what may run wherever the Pod can.
+    object["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "a"});
+    let (after, _) = create(&app, &object).await;
+    assert!(!after.to_string().contains("berth.dev/"), "{after}");
     for (image, policy) in [("petstore:dev", "Never"), ("nginx:1", "IfNotPresent"), ("nowhere:dev", "IfNotPresent")] {
         let (after, _) = create(&app, &pod_of(image, policy)).await;
         assert!(after["metadata"]["annotations"].get(LOCAL_IMAGES).is_none(), "{after}");
