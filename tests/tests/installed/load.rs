@@ -76,6 +76,11 @@ impl Load {
         self.ledger.between(from, to).iter().filter(failed).filter(there).count()
     }
 
+    /// How many Pods were let in as they were, of those that were created between two moments through the API server.
+    pub(crate) fn let_in(&self, from: Instant, to: Instant) -> usize {
+        self.ledger.between(from, to).iter().filter(|call| call.outcome == Outcome::Unchanged).count()
+    }
+
     /// How many calls are under way at this moment through the API server, and to this replica.
     pub(crate) fn under_way(&self, replica: IpAddr) -> usize {
         self.ledger.under_way(replica)

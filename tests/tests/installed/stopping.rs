@@ -1,12 +1,20 @@
 //! Replicas that end: one after the other, with their node, and without a word.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use berth_tests::wait::until;
+use futures::future::join;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
-use tokio::time::sleep;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::{
     bed::{Bed, SYSTEM, TAGS, WEBHOOK, full, place},
@@ -86,9 +94,12 @@ pub(crate) async fn no_grace(bed: &Bed) -> anyhow::Result<Vec<Row>> {
         let pod = bed.pods(WEBHOOK).await?.into_iter().next().context("there is no replica")?;
         let (_, address) = place(&pod)?;
         let (killed, under_way) = (Instant::now(), bed.load.under_way(address));
+        let mut dead = killed;
         let row = bed.load.during("`kubectl delete pod --grace-period=0 --force`", async {
             let kill = ["delete", "pod", &pod.name_any(), "-n", SYSTEM, "--grace-period=0", "--force"];
-            kubectl(bed.cluster(), &kill).await?;
+            let (told, ended) = join(kubectl(bed.cluster(), &kill), silent(address)).await;
+            told?;
+            dead = ended;
             bed.complete(WEBHOOK).await?;
             sleep(AFTERWARDS).await;
             Ok(())
@@ -96,9 +107,22 @@ pub(crate) async fn no_grace(bed: &Bed) -> anyhow::Result<Vec<Row>> {
         let row = row.await?;
         // Beside what was under way: connections to it, open ones and new ones of who has not heard that it is gone.
         let connections = bed.load.failures(killed, killed + LATEST + AFTERWARDS, Some(address));
-        rows.push(row.allowing(under_way + connections));
+        // And while it still runs, the API server may call it once more.
+        let last = bed.load.let_in(killed, dead);
+        rows.push(row.allowing(under_way + connections + last));
     }
     Ok(rows)
+}
+
+/// When the process of a replica has ended, which ends the connections to it, and nobody takes another one.
+async fn silent(replica: IpAddr) -> Instant {
+    let mut lived = Instant::now();
+    while let Ok(Ok(mut connection)) = timeout(MOMENT, TcpStream::connect((replica, PORT))).await {
+        // Nothing is asked, so that only an end can come.
+        let _end = timeout(MOMENT, connection.read(&mut [0])).await;
+        lived = Instant::now();
+    }
+    lived
 }
 
 /// Waits until the replicas that were told to stop have ended; or only for the time in which endpoints are removed late.
@@ -120,6 +144,9 @@ async fn ended(bed: &Bed) -> anyhow::Result<()> {
 
 /// Longer than the shortest drain.
 const LATE: Duration = Duration::from_secs(12);
+/// Where replicas take reviews.
+const PORT: u16 = 10250;
+const MOMENT: Duration = Duration::from_secs(1);
 /// What a killed replica leaves is noticed.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(130);
