@@ -142,7 +142,7 @@ async fn whole(bed: &Bed, stranger: Option<&Stranger>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Half of the life of a leaf; a new CA takes five seconds to its first one.
+/// At most half of the life of a leaf; a new CA takes five seconds to its first one.
 const LASTING: Duration = Duration::from_secs(15);
 const REPAIR_LIMIT: Duration = Duration::from_secs(60);
 /// The bar for a bundle.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::ensure;
+use berth_tests::wait::until;
 use kube::{ResourceExt as _, api::DeleteParams};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -43,26 +44,35 @@ impl Seen {
     }
 }
 
-/// Gives certificates a life of seconds where they have none yet: an upgrade of its own. The CA that lives for a year is
-/// lost on the way.
+/// Gives certificates a life of seconds where they have none yet.
 pub(crate) async fn shorten(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     if bed.settings().configuration.get("certificates").is_some() {
         return Ok(Vec::new());
     }
+    Ok(vec![live(bed, short()).await?])
+}
+
+/// Gives certificates other lives: an upgrade of its own. The CA that lives for longer is lost on the way.
+async fn live(bed: &Bed, lives: Value) -> anyhow::Result<Row> {
     let row = bed.load.during("certificates with lives of seconds: a configuration rolls out", async {
-        bed.change(|settings| settings.configuration["certificates"] = short()).await?;
+        bed.change(|settings| settings.configuration["certificates"] = lives).await?;
         bed.rolled_out(CONTROLLER).await?;
         bed.rolled_out(WEBHOOK).await?;
         secrets(bed.cluster()).await?.delete(AUTHORITY, &DeleteParams::default()).await.map(drop)?;
         Ok(())
     });
-    Ok(vec![row.await?])
+    row.await
 }
 
-/// The hold is longer than the latest API server takes to learn of a bundle; and when a leaf is renewed, it counts for
-/// ten seconds more, as a controller that was killed takes a while to start.
+/// The hold is longer than the latest API server takes to learn of a bundle.
 fn short() -> Value {
     json!({ "caLifetime": "45s", "leafLifetime": "30s", "hold": "6s" })
+}
+
+/// When a leaf is renewed, it counts for twenty seconds more: controllers that were killed, each time before they could
+/// renew it, take a while to start.
+fn longer() -> Value {
+    json!({ "caLifetime": "75s", "leafLifetime": "60s", "hold": "6s" })
 }
 
 /// CA and leaf are replaced again and again.
@@ -88,7 +98,14 @@ pub(crate) async fn rotations(bed: &Bed) -> anyhow::Result<Vec<Row>> {
 
 /// The same while controllers are killed, one or both, at any moment.
 pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
-    let rows = shorten(bed).await?;
+    let lives = live(bed, longer()).await?;
+    // What comes of the configuration is no rotation yet.
+    until("the leaf lives for as long", LIFE_LIMIT, async || {
+        let left = Serving::read(bed.cluster()).await?.verify()?.as_secs();
+        ensure!((31..=60).contains(&left), "it expires in {left} s");
+        Ok(())
+    })
+    .await?;
     let wanted = if full() { 6 } else { 1 };
     let (mut seen, mut killed) = (Seen::default(), 0);
     let row = bed.load.during("controllers killed during rotations", async {
@@ -112,15 +129,16 @@ pub(crate) async fn dying_controllers(bed: &Bed) -> anyhow::Result<Vec<Row>> {
     bed.complete(CONTROLLER).await?;
     let (authorities, leaves) = seen.rotations();
     let row = row.remark(format!("{killed} controllers killed, {authorities} CA rotations, {leaves} leaf rotations"));
-    Ok(rows.into_iter().chain([row]).collect())
+    Ok(vec![lives, row])
 }
 
 /// For so many rotations of CA and leaf, of which each takes half of that; a machine may be slow.
 fn limit((authorities, leaves): (usize, usize)) -> Duration {
     let times = |each, rotations: usize| Duration::from_secs(each) * u32::try_from(rotations + 2).unwrap();
-    times(60, authorities).max(times(40, leaves))
+    times(100, authorities).max(times(40, leaves))
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const KILL_EVERY: Duration = Duration::from_millis(7300);
+const LIFE_LIMIT: Duration = Duration::from_secs(60);
 const AFTERWARDS: Duration = Duration::from_secs(5);
