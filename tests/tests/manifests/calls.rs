@@ -143,6 +143,10 @@ fn namespaced(namespace: &str) -> Vec<Case> {
     let debug = container("debug");
     let patch = |subresource, change| Request::Patch { subresource, change };
     let create = |version: &str, kind: &str, more: Value| Request::Create(object(version, kind, more));
+    let pretending = json!({
+        "metadata": { "annotations": { "kubernetes.io/config.mirror": "abc" } },
+        "spec": { "ephemeralContainers": [debug] },
+    });
     let mut mirror = pod("mirror");
     mirror["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "abc" });
     mirror["spec"]["nodeName"] = json!("calls");
@@ -151,6 +155,7 @@ fn namespaced(namespace: &str) -> Vec<Case> {
     cases.extend([
         ("a Pod", Request::Create(pod("new")), CALLED),
         ("kubectl debug", patch("ephemeralcontainers", json!({ "spec": { "ephemeralContainers": [debug] } })), CALLED),
+        ("kubectl debug as of a static Pod", patch("ephemeralcontainers", pretending), CALLED),
         (
             "kubectl set image",
             patch("", json!({ "spec": { "containers": [{ "name": "app", "image": container("other")["image"] }] } })),

@@ -179,6 +179,35 @@ async fn those_left_alone_are_left_alone() {
     assert_eq!(app.registry.questions(), 0);
 }
 
+/// The API server drops what `kubectl debug` says of metadata, but only after it has asked webhooks.
+#[tokio::test]
+async fn a_running_pod_is_left_alone_for_what_it_has_and_not_for_what_is_sent() {
+    let app = app("skipOwners: [postgresql.cnpg.io/Cluster]");
+    let digest = app.registry.push("nginx:latest");
+    let owner = json!([{"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "name": "db", "uid": "1"}]);
+    for (key, value) in [
+        ("annotations", json!({"kubernetes.io/config.mirror": "hash"})),
+        ("annotations", json!({"berth.dev/skip": "pin, mirror, place"})),
+        ("ownerReferences", owner),
+    ] {
+        let plain = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "app:1"}]}});
+        let mut claiming = plain.clone();
+        claiming["metadata"][key] = value;
+        let debugged = async |old: &Value, new: &Value| {
+            let mut object = new.clone();
+            object["spec"]["ephemeralContainers"] = json!([{"name": "d", "image": "nginx"}]);
+            let mut review = review_of(&object);
+            review["request"]["operation"] = json!("UPDATE");
+            review["request"]["subResource"] = json!("ephemeralcontainers");
+            review["request"]["oldObject"] = old.clone();
+            let response = ask(&app, Mode::Enforce, &review).await;
+            patched(&object, &response).await["spec"]["ephemeralContainers"][0]["image"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(debugged(&plain, &claiming).await, format!("nginx@{digest}"), "{claiming}");
+        assert_eq!(debugged(&claiming, &plain).await, "nginx", "{claiming}");
+    }
+}
+
 #[tokio::test]
 async fn a_manifest_without_metadata_gets_a_patch_that_applies() {
     let app = app("");

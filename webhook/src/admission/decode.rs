@@ -273,9 +273,12 @@ pub struct VolumeImage<'a> {
     pub pull_policy: Cow<'a, str>,
 }
 
-/// What is needed of the Pod before an update: which ephemeral containers it has.
+/// What is needed of the Pod before an update: what its metadata says, and which ephemeral containers it has.
 #[derive(Debug, Default, Deserialize)]
 pub struct OldPod<'a> {
+    /// The metadata before.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub metadata: Metadata<'a>,
     /// The spec before.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub spec: OldSpec<'a>,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Subject, decode::Metadata, note::Note};
+use super::{Moment, Subject, decode::Metadata, note::Note};
 use crate::config::{Config, OwnerKind, Steps};
 
 /// Which of the three verbs may touch this Pod.
@@ -20,7 +20,7 @@ pub const SKIP: &str = "berth.dev/skip";
 
 /// Decides which steps `subject` goes through; `namespace_skip` is the Namespace's annotation.
 pub fn scope(subject: &Subject<'_>, config: &Config, own_namespace: &str, namespace_skip: Option<&str>) -> Scope {
-    let metadata = &subject.pod.metadata;
+    let metadata = believed(subject);
     let namespace = subject.namespace;
     if UNTOUCHED.contains(&namespace) || namespace == own_namespace || annotation(metadata, MIRROR_POD).is_some() {
         return Scope::default();
@@ -54,6 +54,19 @@ impl Scope {
                 self.notes.push(Note::info(format!("{SKIP}: {word} may not be skipped in this cluster")));
             }
         }
+    }
+}
+
+/// The metadata that can be believed.
+///
+/// Whoever adds an ephemeral container may send any metadata along: it is dropped, but only after webhooks were asked.
+///
+/// # Source
+/// Kubernetes 1.36, `pkg/registry/core/pod/strategy.go`, `dropNonEphemeralContainerUpdates`.
+fn believed<'a>(subject: &Subject<'a>) -> &'a Metadata<'a> {
+    match subject.old {
+        Some(old) if subject.moment == Moment::Debug => &old.metadata,
+        _ => &subject.pod.metadata,
     }
 }
 
