@@ -1,7 +1,7 @@
 //! Accepting, limiting, draining: connections become requests here, and nothing is decided.
 //!
 //! A [`Port`] accepts. Each connection has a task: TLS handshake ([`tls`], and who calls: [`callers`]), then HTTP
-//! ([`connection`]) at a decent [`pace`]. [`review`] takes the body in under a global budget ([`body`]) and asks an [`Answer`](review::Answer); [`status`] is for
+//! ([`connection`]) at a decent [`pace`] ([`paced`]). [`review`] takes the body in under a global budget ([`body`]) and asks an [`Answer`](review::Answer); [`status`] is for
 //! the kubelet and for Prometheus. [`drain`] says when a port that was told to stop may end.
 
 pub mod body;
@@ -10,8 +10,9 @@ pub mod connection;
 pub mod drain;
 pub mod duration;
 mod frames;
-mod newcomers;
+mod guests;
 pub mod pace;
+pub mod paced;
 pub mod readiness;
 pub mod review;
 pub mod status;
@@ -39,7 +40,7 @@ use self::{
     callers::Peer,
     connection::Protocol,
     drain::{Drain, Pauses},
-    newcomers::Newcomers,
+    guests::Guests,
     pace::Pace,
     tls::Tls,
 };
@@ -84,28 +85,32 @@ impl Port {
     pub async fn serve(self, metrics: Arc<Metrics>, stop: CancellationToken, pauses: Pauses) {
         let mut drain = Drain::new(pauses);
         let mut connections = JoinSet::new();
-        let mut newcomers = Newcomers::default();
-        while !drain.over(connections.len(), Instant::now()) {
+        let mut guests = Guests::default();
+        let mut waiting = None;
+        while !drain.over(connections.len() + usize::from(waiting.is_some()), Instant::now()) {
             metrics.connections(self.name, connections.len());
-            let full = connections.len() >= self.connections;
-            let room = !full || newcomers.any();
+            if let Some((socket, peer)) = waiting.take_if(|_| self.has_room(connections.len(), &mut guests)) {
+                let pace = Arc::new(Pace::new(Instant::now()));
+                let one = serve_one(socket, peer, self.tls.clone(), self.router.clone(), pace.clone(), stop.clone());
+                guests.push(connections.spawn(one), pace);
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !drain.begun() => drain.begin(Instant::now()),
                 () = drain.next_look(Instant::now()) => (),
                 Some(ended) = connections.join_next() => report(ended),
-                accepted = self.listener.accept(), if room => if let Some((socket, peer)) = usable(accepted).await {
-                    if full {
-                        newcomers.turn_away_oldest();
-                    }
-                    let pace = Arc::new(Pace::new(Instant::now()));
-                    let one = serve_one(socket, peer, self.tls.clone(), self.router.clone(), pace.clone(), stop.clone());
-                    newcomers.push(connections.spawn(one), pace);
-                },
+                accepted = self.listener.accept(), if waiting.is_none() => waiting = usable(accepted).await,
+                () = time::sleep(FULL_PAUSE), if waiting.is_some() => (),
             }
         }
         info!(port = self.name, open = connections.len(), "drained");
         metrics.connections(self.name, 0);
+    }
+
+    /// Whether one more can be served beside `open` others, where need be in the place of one of them. It takes a moment
+    /// to end, and until then nobody else comes.
+    fn has_room(&self, open: usize, guests: &mut Guests) -> bool {
+        open < self.connections || open == self.connections && guests.turn_away(self.connections)
     }
 }
 
@@ -169,6 +174,8 @@ fn report(ended: Result<(), JoinError>) {
 
 /// From the first packet to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks at a full port where everybody is being answered.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// After an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Most connections for reviews. API servers use one per request in flight: 1 800 must fit.

@@ -25,11 +25,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, ServiceExt as _};
 
-use self::bodies::{Outgoing, Taken};
-use super::{
-    callers::Peer,
-    pace::{Pace, Paced},
-};
+use self::bodies::{Outgoing, Taken, Unanswered};
+use super::{callers::Peer, pace::Pace, paced::Paced};
 use crate::admission::Caller;
 
 /// What is spoken, as negotiated in the TLS handshake.
@@ -79,7 +76,7 @@ where
     match protocol {
         Protocol::Http1 => http1::serve(Paced::http1(io, pace.clone()), service_fn(service), &pace).await,
         // In a box of its own: few connections are of this kind, and the others shall not hold room for it.
-        Protocol::Http2 => Box::pin(http2(Paced::http2(io, Instant::now()), service_fn(service), stop)).await,
+        Protocol::Http2 => Box::pin(http2(Paced::http2(io, pace, Instant::now()), service_fn(service), stop)).await,
     }
 }
 
@@ -111,15 +108,15 @@ async fn answer(
     pace: Arc<Pace>,
     stop: CancellationToken,
 ) -> Result<Response<Outgoing>, Infallible> {
-    let began = pace.header_complete(Instant::now());
+    let (began, unanswered) = Unanswered::new(pace.clone(), Instant::now());
     let version = request.version();
     let mut request = request.map(|body| Body::new(Taken::new(body, pace.clone())));
-    request.extensions_mut().insert(Arrival { began, pace: pace.clone(), caller: peer.caller(SystemTime::now()) });
+    request.extensions_mut().insert(Arrival { began, pace, caller: peer.caller(SystemTime::now()) });
     let mut response = router.oneshot(request).await?;
     if stop.is_cancelled() && version <= Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Outgoing::new(body, pace)))
+    Ok(response.map(|body| Outgoing::new(body, unanswered)))
 }
 
 /// The protocols offered in the handshake, best first.

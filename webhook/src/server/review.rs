@@ -137,7 +137,9 @@ impl<A: Answer> Desk<A> {
         is_json(request.headers())?;
         let deadline = arrival.began.into_std() + time_to_answer(request.uri());
         let body = self.budget.take_in(request.into_body()).await?;
-        arrival.pace.prove();
+        if !arrival.pace.proven() && decode::uid(&body).is_some() {
+            arrival.pace.prove();
+        }
         let mode = match errand {
             Errand::Review(mode) => mode,
             Errand::Warn(mode) => return self.warn(mode, arrival.caller, &body, deadline).await,

@@ -1,6 +1,7 @@
 //! The server as its peers see it. The clock is paused: minutes pass in milliseconds.
 
 mod connections;
+mod crowds;
 mod ports;
 mod reviews;
 mod sequences;

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
 
 use crate::server::pace::Pace;
 
@@ -57,21 +58,31 @@ impl Body for Taken {
     }
 }
 
-/// The body of an answer. hyper drops it when it has the last of it.
-pub(super) struct Outgoing {
-    body: axum::body::Body,
-    pace: Arc<Pace>,
-}
+/// A request whose header has come, until there is an answer, or nobody who waits for one.
+pub(super) struct Unanswered(Arc<Pace>);
 
-impl Outgoing {
-    pub(super) fn new(body: axum::body::Body, pace: Arc<Pace>) -> Self {
-        Self { body, pace }
+impl Unanswered {
+    /// With it, when the first byte of the request came.
+    pub(super) fn new(pace: Arc<Pace>, now: Instant) -> (Instant, Self) {
+        (pace.header_complete(now), Self(pace))
     }
 }
 
-impl Drop for Outgoing {
+impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.pace.answered();
+        self.0.answered();
+    }
+}
+
+/// The body of an answer. hyper drops it when it has the last of it.
+pub(super) struct Outgoing {
+    body: axum::body::Body,
+    _until_sent: Unanswered,
+}
+
+impl Outgoing {
+    pub(super) fn new(body: axum::body::Body, unanswered: Unanswered) -> Self {
+        Self { body, _until_sent: unanswered }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tower::BoxError;
 
 use super::bodies::Outgoing;
-use crate::server::pace::{Pace, Paced};
+use crate::server::{pace::Pace, paced::Paced};
 
 /// Serves one request after the other, until there are no more to come.
 pub(super) async fn serve<IO, S>(mut io: Paced<IO>, mut service: S, pace: &Pace) -> Result<(), BoxError>

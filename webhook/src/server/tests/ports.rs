@@ -55,7 +55,7 @@ async fn a_proven_connection_outlives_a_flood() {
     let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
     tasks.spawn(port.serve(Arc::default(), stop.clone(), Pauses::STATUS));
     let mut proven = over_tls(address, &connector).await;
-    exchange(&mut proven, &reviews::post("/mutate", "hello")).await.unwrap();
+    exchange(&mut proven, &reviews::post("/mutate", &reviews::review("first"))).await.unwrap();
     let mut silent = Vec::new();
     for _ in 0..40 {
         silent.push(over_tls(address, &connector).await);

@@ -31,7 +31,7 @@ impl Answer for Script {
         _: std::time::Instant,
     ) -> Result<Vec<u8>, decode::Error> {
         self.most.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        match body {
+        match decode::uid(body).as_ref().map_or(body, |uid| uid.as_bytes()) {
             b"slow" => time::sleep(Duration::from_secs(2)).await,
             b"panic" | b"lost" => panic!("as ordered"),
             b"" => return Err(decode::Error::NoRequest),
@@ -69,6 +69,11 @@ pub(super) fn reviews(metrics: &Arc<Metrics>) -> (Router, Arc<AtomicUsize>) {
 pub(super) fn post(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").into()
+}
+
+/// As little as is a review; how it is answered depends on its `uid`.
+pub(super) fn review(uid: &str) -> String {
+    format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}"}}}}"#)
 }
 
 /// Sends `request` to the routes of reviews, and expects `status` and `body` in the answer.
