@@ -140,7 +140,7 @@ async fn serve_one(
 }
 
 async fn handshake(socket: TcpStream, tls: Arc<Tls>) -> io::Result<(Box<TlsStream<TcpStream>>, Protocol, Peer)> {
-    let stream = time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(socket)).await??;
+    let stream = time::timeout(HANDSHAKE_LIMIT, tls.accept(socket)).await??;
     let session = stream.get_ref().1;
     let protocol = Protocol::negotiated(session.alpn_protocol());
     let peer = tls.callers().peer(session.peer_certificates(), SystemTime::now());

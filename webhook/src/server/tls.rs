@@ -6,7 +6,15 @@
 pub mod files;
 pub mod secret;
 
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use berth_cert_manager::{Chain, Error, Served, Validity};
@@ -16,7 +24,11 @@ use rustls::{
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{callers::Callers, connection::ALPN};
 use crate::telemetry::outcome::Refused;
@@ -55,9 +67,24 @@ impl Tls {
         Ok(Self { config: Arc::new(config), current, callers, awaited })
     }
 
-    /// For the handshake of one connection.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.clone())
+    /// The handshake of one connection. Its end is the proof that a caller takes what it was shown.
+    pub async fn accept<IO: AsyncRead + AsyncWrite + Unpin>(&self, socket: IO) -> io::Result<TlsStream<IO>> {
+        let before = self.current.0.load_full();
+        let stream = TlsAcceptor::from(self.config.clone()).accept(socket).await?;
+        // Where it was swapped meanwhile nobody knows which one was shown.
+        if let (Some(shown), Some(now)) = (before, self.current.0.load().as_ref())
+            && Arc::ptr_eq(&shown, now)
+        {
+            shown.taken.store(true, Ordering::Relaxed);
+        }
+        Ok(stream)
+    }
+
+    /// Whether a caller has taken what is served, or it has been served for `patience`.
+    pub fn is_established(&self, patience: Duration) -> bool {
+        let established =
+            |identity: &Identity| identity.taken.load(Ordering::Relaxed) || identity.since.elapsed() >= patience;
+        self.current.0.load().as_deref().is_some_and(established)
     }
 
     /// Who may prove to be an API server.
@@ -95,7 +122,9 @@ impl Tls {
             return Err(if ended < now { Error::Expired { ended } } else { Error::NotYetValid { begins } });
         }
         let another = before.as_ref().is_none_or(|before| before.key.cert != identity.key.cert);
-        self.current.0.store(Some(Arc::new(identity)));
+        if another {
+            self.current.0.store(Some(Arc::new(identity)));
+        }
         Ok(another)
     }
 }
@@ -115,19 +144,26 @@ impl ResolvesServerCert for Current {
 pub struct Identity {
     key: Arc<CertifiedKey>,
     validity: Validity,
+    since: Instant,
+    /// A handshake with it has succeeded.
+    taken: AtomicBool,
 }
 
 impl Identity {
+    fn new(key: Arc<CertifiedKey>, validity: Validity) -> Self {
+        Self { key, validity, since: Instant::now(), taken: AtomicBool::new(false) }
+    }
+
     /// Parses both, and checks that the key belongs to the certificate.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, Error> {
         let chain = Chain::parse(certificate.as_bytes(), key.as_bytes())?;
-        Ok(Self { key: chain.key().clone(), validity: chain.validity() })
+        Ok(Self::new(chain.key().clone(), chain.validity()))
     }
 }
 
 impl From<Served> for Identity {
     fn from(served: Served) -> Self {
-        Self { key: served.key().clone(), validity: served.validity() }
+        Self::new(served.key().clone(), served.validity())
     }
 }
 

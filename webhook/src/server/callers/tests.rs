@@ -110,7 +110,7 @@ impl World {
             stream.read(&mut [0]).await // a server's refusal, or its tickets, come after the client's last message
         };
         let answering = async {
-            let stream = self.tls.acceptor().accept(near).await?;
+            let stream = self.tls.accept(near).await?;
             let session = stream.get_ref().1;
             let peer = self.tls.callers().peer(session.peer_certificates(), SystemTime::now());
             Ok((peer, session.handshake_kind().unwrap()))
@@ -191,8 +191,7 @@ async fn nobody_is_asked_where_nobody_could_be_believed() {
     world.tls.callers().believe(None);
     let client = world.client(Some(signed(&named(API_SERVER), &world.authority)), &TLS13);
     let (near, far) = tokio::io::duplex(1 << 16);
-    let (server, _client) =
-        tokio::join!(world.tls.acceptor().accept(near), client.connect("localhost".try_into().unwrap(), far));
+    let (server, _client) = tokio::join!(world.tls.accept(near), client.connect("localhost".try_into().unwrap(), far));
     assert!(server.unwrap().get_ref().1.peer_certificates().is_none());
 }
 

@@ -3,7 +3,8 @@
 //! What is in it is served only if a caller would accept it: it verifies for the Service against the bundle beside it.
 //! Whatever comes after that, the last good one is served on: a Secret that is deleted or garbled, or an API server
 //! that is gone, costs no call. Nor does one that a stranger has put in its place: a leaf of a CA that nobody announced
-//! is taken only when it has stayed for a while.
+//! is taken only when it has stayed for a while. But what nobody has taken so far may be the stranger's itself, and is not
+//! held on to.
 
 use std::{
     borrow::Cow,
@@ -127,7 +128,10 @@ impl Stored {
         // Looked at a little ahead: the one that is served must not expire while it is preferred.
         let soon = now.checked_add(2 * LOOK_EVERY).unwrap_or(now);
         let announced = seen.served.as_ref().is_none_or(|current| served.follows(current, &name, soon));
-        if !announced && seen.doubted.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+        if !announced
+            && self.tls.is_established(PATIENCE)
+            && seen.doubted.get_or_insert_with(Instant::now).elapsed() < PATIENCE
+        {
             return Err(Trouble::Unannounced);
         }
         if self.tls.replace(served.clone().into(), now)? {

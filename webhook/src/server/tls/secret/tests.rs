@@ -2,8 +2,13 @@ use std::time::UNIX_EPOCH;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth_cert_manager::{Authority, Leaf};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use super::{super::tests::HOUR, *};
 use crate::follow::fake::{End, Reply, Server, event, page, until};
@@ -51,6 +56,7 @@ struct World {
     server: Server,
     tls: Arc<Tls>,
     metrics: Arc<Metrics>,
+    stored: Arc<Stored>,
     _tasks: JoinSet<()>,
 }
 
@@ -58,10 +64,33 @@ impl World {
     fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let (server, metrics) = (Server::new(replies), Arc::new(Metrics::default()));
         let tls = Arc::new(Tls::waiting(AWAITED, Arc::default()).unwrap());
-        let stored = Stored::new("berth-system", tls.clone(), metrics.clone());
-        let (client, mut tasks) = (server.client(), JoinSet::new());
-        tasks.spawn(async move { stored.follow(client).await });
-        Self { server, tls, metrics, _tasks: tasks }
+        let stored = Arc::new(Stored::new("berth-system", tls.clone(), metrics.clone()));
+        let (client, followed, mut tasks) = (server.client(), stored.clone(), JoinSet::new());
+        tasks.spawn(async move { followed.follow(client).await });
+        Self { server, tls, metrics, stored, _tasks: tasks }
+    }
+
+    /// The Secret changes.
+    fn sees(&self, issued: &Issued) {
+        let secret = serde_json::from_value(issued.secret()).unwrap();
+        self.stored.fold(Event::Apply(secret), SystemTime::now());
+    }
+
+    /// An API server that trusts the CA of `issued` connects. Returns whether it goes on.
+    async fn called(&self, issued: &Issued) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(issued.bundle.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = Settings::berth("berth-system").call().try_into().unwrap();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (served, called) =
+            tokio::join!(self.tls.accept(near), TlsConnector::from(Arc::new(config)).connect(name, far));
+        assert_eq!(served.is_ok(), called.is_ok());
+        called.is_ok()
     }
 
     /// What keeps it from being ready.
@@ -168,15 +197,36 @@ async fn a_new_certificate_replaces_the_old_one_also_after_the_api_was_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_nobody_announced_is_taken_only_where_it_stays() {
     let (good, strange, other) = (Issued::good(), Issued::good(), Issued::good());
-    let world = World::start([
-        listed(&good.secret()),
-        watched(&[("MODIFIED", &strange.secret()), ("MODIFIED", &good.secret()), ("MODIFIED", &other.secret())]),
-    ]);
+    let world = World::start([listed(&good.secret())]);
     until(|| world.serves(&good)).await;
-    time::sleep(PATIENCE.saturating_sub(Duration::from_secs(5))).await;
-    assert!(world.serves(&good), "the manager has its time to put its own back");
     time::sleep(PATIENCE).await;
+    world.sees(&strange);
+    time::sleep(PATIENCE / 2).await;
+    assert!(world.serves(&good), "the manager has its time to put its own back");
+    world.sees(&good);
+    world.sees(&other);
+    time::sleep(PATIENCE.saturating_sub(LOOK_EVERY)).await;
+    assert!(world.serves(&good), "another one has its own time");
+    time::sleep(2 * LOOK_EVERY).await;
     assert!(world.serves(&other), "whoever brings certificates may not announce them");
+}
+
+/// A replica that starts while a stranger's Secret stands has nothing to hold on to.
+#[tokio::test(start_paused = true)]
+async fn what_no_api_server_has_taken_is_given_up_at_once() {
+    let (strange, good) = (Issued::good(), Issued::good());
+    let world = World::start([listed(&strange.secret())]);
+    until(|| world.serves(&strange)).await;
+    assert!(!world.called(&good).await, "API servers refuse it");
+    world.sees(&good);
+    assert!(world.serves(&good));
+
+    // One handshake is enough.
+    assert!(world.called(&good).await);
+    world.sees(&strange);
+    assert!(world.serves(&good));
+    time::sleep(PATIENCE / 2).await;
+    assert!(world.serves(&good));
 }
 
 #[tokio::test(start_paused = true)]
