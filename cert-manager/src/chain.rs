@@ -72,13 +72,7 @@ impl Chain {
     /// [`Error::Expired`], [`Error::NotYetValid`], [`Error::EmptyBundle`], [`Error::WrongName`], [`Error::Unvouched`],
     /// and [`Error::Refused`] for whatever else a verifier finds.
     pub fn verify(&self, bundle: &Bundle, name: &str, now: SystemTime) -> Result<(), Error> {
-        let Validity { not_before, not_after } = self.validity;
-        if now > not_after {
-            return Err(Error::Expired { ended: not_after });
-        }
-        if now < not_before {
-            return Err(Error::NotYetValid { begins: not_before });
-        }
+        self.validity.check(now)?;
         let server = ServerName::try_from(name).map_err(|_| Error::BadName { name: name.to_owned() })?;
         let (leaf, between) = self.key.cert.split_first().ok_or(Error::NoCertificate)?;
         let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());

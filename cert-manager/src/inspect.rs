@@ -22,6 +22,20 @@ impl Validity {
         self.not_before <= now && now <= self.not_after
     }
 
+    /// The same, with the reason.
+    ///
+    /// # Errors
+    /// [`Error::Expired`] and [`Error::NotYetValid`].
+    pub fn check(&self, now: SystemTime) -> Result<(), Error> {
+        if self.covers(now) {
+            Ok(())
+        } else if now > self.not_after {
+            Err(Error::Expired { ended: self.not_after })
+        } else {
+            Err(Error::NotYetValid { begins: self.not_before })
+        }
+    }
+
     /// When the certificate was made, if it was made here: its beginning is back-dated. Never after its end.
     pub fn issued(&self) -> SystemTime {
         self.not_before.checked_add(BACK_DATED).unwrap_or(self.not_before).min(self.not_after)

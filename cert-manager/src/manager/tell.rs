@@ -1,7 +1,8 @@
 //! Who is told what, and not the same thing again at each look.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    mem,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,8 +17,8 @@ use crate::{About, News, Observer, Subject, plan, settings::Settings, store::Sto
 pub(super) struct Teller<O> {
     observer: O,
     namespace: String,
-    /// What is wrong with an object: its version, and the words.
-    known: Mutex<HashMap<Subject, (Option<String>, String)>>,
+    /// What is wrong with an object of a version, in words.
+    known: Mutex<HashSet<(Subject, Option<String>, String)>>,
     /// What went wrong in the last minute.
     troubles: Mutex<HashMap<String, Instant>>,
 }
@@ -35,12 +36,13 @@ impl<O: Observer> Teller<O> {
         let mut news = Vec::new();
         {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|subject, _| found.iter().any(|(other, _)| other == subject));
+            let before = mem::take(&mut *known);
             for (subject, finding) in found {
-                let seen = (state.version(&subject, settings), finding.to_string());
-                if known.insert(subject.clone(), seen.clone()) != Some(seen) {
+                let seen = (subject.clone(), state.version(&subject, settings), finding.to_string());
+                if !before.contains(&seen) {
                     news.push((subject, finding));
                 }
+                known.insert(seen);
             }
         }
         for (subject, finding) in news {

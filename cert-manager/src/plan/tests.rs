@@ -1,4 +1,5 @@
 mod facts;
+mod found;
 
 use std::time::Duration;
 
@@ -291,35 +292,6 @@ fn what_cannot_be_read_holds_up_what_depends_on_it_and_nothing_else() {
         "wait until 1440 h",
     );
     check(Facts::rotated(), with(|facts| facts.now = start() + 31 * DAY), "wait until 1440 h");
-}
-
-#[test]
-fn a_secret_that_another_project_keeps_too_is_a_finding() {
-    let told = |source, kept: bool| {
-        let mut facts = Facts::settled();
-        facts.settings.source = source;
-        if kept {
-            facts.tls().annotations.insert("cert-manager.io/certificate-name".to_owned(), "berth-tls".to_owned());
-        }
-        let injector = ("cert-manager.io/inject-ca-from".to_owned(), "x/y".to_owned());
-        facts.configuration(0).annotations.extend(kept.then_some(injector));
-        let state = State::of(&facts.settings, facts.ca.as_ref(), facts.tls.as_ref(), facts.configurations);
-        let found = findings(facts.now, &state, &facts.settings).into_iter();
-        found.map(|(about, found)| format!("{}: {found}", about.name())).collect::<Vec<_>>()
-    };
-    // One finding for each object: what is told of it again and again would be news each time.
-    let both = told(Source::Manager, true);
-    assert!(both[0].starts_with("zz-berth.dev: it has the annotation"), "{both:?}");
-    assert!(both[1].starts_with("berth-tls: the CNCF project cert-manager keeps") && both.len() == 2, "{both:?}");
-    assert!(both[1].contains("set `source: secret`"), "{both:?}");
-    for (source, kept) in [
-        (Source::Manager, false),
-        (Source::Secret, true),
-        (Source::Authorities(bundle(&[&A])), true),
-        (Source::Nobody, true),
-    ] {
-        assert_eq!(told(source, kept), [""; 0]);
-    }
 }
 
 /// However short the hold: replicas that doubt the new leaf serve by the old one meanwhile.

@@ -106,6 +106,15 @@ const HARMS: &[Harm] = &[
     ca("with another's key", Some("does not belong to the certificate"), |_| {
         Ok(entries(&[("ca.key", &stranger()?.0.key_pem())]))
     }),
+    ca("expired", Some("the CA cannot sign: the certificate expired at"), |_| {
+        authority(["ca.crt", "ca.key"], SystemTime::now() - 48 * HOUR)
+    }),
+    ca("of tomorrow", Some("the CA cannot sign: the certificate is not valid before"), |_| {
+        authority(["ca.crt", "ca.key"], SystemTime::now() + 24 * HOUR)
+    }),
+    ca("with an expired one that is coming", Some("that is coming cannot sign: the certificate expired at"), |_| {
+        authority(["coming.crt", "coming.key"], SystemTime::now() - 48 * HOUR)
+    }),
 ];
 
 const fn tls(what: &'static str, said: Option<&'static str>, change: fn(&Before) -> anyhow::Result<Value>) -> Harm {
@@ -122,6 +131,12 @@ fn signed(before: &Before, service: &str, then: SystemTime, lifetime: Duration) 
     let authority = Authority::from_pem(&certificate?, &key?)?;
     let leaf = authority.issue_leaf(&service_names(service, SYSTEM), then, lifetime)?;
     Ok(entries(&[("tls.crt", &leaf.certificate_pem), ("tls.key", &leaf.key_pem)]))
+}
+
+/// A CA in two entries, made `then` for a day.
+fn authority([certificate, key]: [&str; 2], then: SystemTime) -> anyhow::Result<Value> {
+    let authority = Authority::issue("another time", then, 24 * HOUR)?;
+    Ok(entries(&[(certificate, authority.certificate_pem()), (key, &authority.key_pem())]))
 }
 
 /// A CA that nobody knows, and a leaf of it.

@@ -117,9 +117,8 @@ impl Tls {
     fn replace(&self, identity: Identity, now: SystemTime) -> Result<bool, Error> {
         let before = self.current.0.load();
         let counts = |identity: &Identity| identity.validity.covers(now);
-        if before.as_deref().is_some_and(counts) && !counts(&identity) {
-            let Validity { not_before: begins, not_after: ended } = identity.validity;
-            return Err(if ended < now { Error::Expired { ended } } else { Error::NotYetValid { begins } });
+        if before.as_deref().is_some_and(counts) {
+            identity.validity.check(now)?;
         }
         let another = before.as_ref().is_none_or(|before| before.key.cert != identity.key.cert);
         if another {
