@@ -7,6 +7,7 @@ pub use authorities::{Authorities, Slot};
 pub use serving::Serving;
 
 pub(crate) use authorities::entries;
+pub(crate) use serving::KEEPER;
 
 use std::{collections::BTreeMap, time::SystemTime};
 

@@ -10,7 +10,7 @@ use crate::{
     plan::{Action, Cause, Inheritance, Publication, Signer},
     served,
     settings::Settings,
-    state::{Authorities, GENERATION, Notes, PUBLISHED, RETIRED_UNTIL, VALID_UNTIL, entries},
+    state::{Authorities, GENERATION, KEEPER, Notes, PUBLISHED, RETIRED_UNTIL, VALID_UNTIL, entries},
     store::{ConfigurationChange, SecretChange, Store, StoreError},
 };
 
@@ -103,6 +103,8 @@ impl<S: Store, O: Observer> Act<'_, S, O> {
         let before = self.look.state.serving.as_ref().and_then(|stored| stored.content.valid_until);
         let until = before.map_or(expires, |before| before.max(expires));
         change.annotations.insert(self.key(VALID_UNTIL), Some(moment::written(until)));
+        // Whoever kept the Secret before does so no more, or puts this back.
+        change.annotations.insert(KEEPER.to_owned(), None);
         change.data.insert(served::CERTIFICATE, Some(leaf.certificate_pem.into_bytes().into()));
         change.data.insert(served::KEY, Some(leaf.key_pem.into_bytes().into()));
         let uid = self.look.state.uid(&subject, self.settings);

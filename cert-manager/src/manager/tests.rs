@@ -129,6 +129,27 @@ async fn a_year_passes() {
     assert_eq!(world.heard(), ["CertificateIssued"]);
 }
 
+#[tokio::test]
+async fn each_fault_of_an_object_is_told_once_for_each_version_of_it() {
+    let world = World::new(Settings::berth("berth-system"));
+    world.settle().await;
+    world.heard();
+    for _ in 0..2 {
+        world.manager.store.edit_secret("berth-tls", |secret| {
+            secret.annotations.insert("cert-manager.io/certificate-name".to_owned(), "berth-tls".to_owned());
+            secret.data.remove("tls.key");
+        });
+        for _ in 0..3 {
+            world.manager.look(world.now).await.unwrap();
+        }
+        assert_eq!(world.heard(), ["CertificateRefused", "CertificateTrouble"]);
+    }
+    world.settle().await;
+    assert_eq!(world.heard(), ["CertificateIssued"]);
+    let mended = world.manager.store.secret("berth-tls").await.unwrap().unwrap();
+    assert!(mended.annotations.keys().all(|key| key.starts_with("berth.dev/")), "{mended:?}");
+}
+
 /// An API server that restarts is no news; one that stays away is, and so is a right that is missing, but not each second.
 #[tokio::test(start_paused = true)]
 async fn what_passes_by_itself_is_not_told_and_nothing_is_told_again_within_a_minute() {

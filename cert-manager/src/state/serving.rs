@@ -31,5 +31,5 @@ impl Serving {
     }
 }
 
-/// Annotation of the Secrets that it writes. Source: <https://cert-manager.io/docs/reference/annotations/>.
-const KEEPER: &str = "cert-manager.io/certificate-name";
+/// Annotation of the Secrets that the CNCF project cert-manager writes. Source: <https://cert-manager.io/docs/reference/annotations/>.
+pub(crate) const KEEPER: &str = "cert-manager.io/certificate-name";

@@ -118,6 +118,9 @@ async fn from_berth_to_somebody_else_and_back_no_call_fails() {
     let owner = Owner::new("somebody");
     let leaf = owner.leaf();
     bring(&stage, &owner.content(&leaf)).await;
+    let kept = json!({ "metadata": { "annotations": { KEPT: "berth-tls" } } });
+    let secrets = stage.secrets().await.unwrap();
+    secrets.patch("berth-tls", &PatchParams::default(), &Patch::Merge(kept)).await.unwrap();
     serves(&stage, &leaf, &[&owner]).await;
     until("Berth's own CA is not trusted any more", LIMIT, async || {
         let bundles = stage.bundles().await?;
@@ -131,6 +134,7 @@ async fn from_berth_to_somebody_else_and_back_no_call_fails() {
     stage.change("hold: 2s").await.unwrap();
     stage.mended("Berth's own certificate", LIMIT).await;
     let back = stage.secret("berth-tls").await.unwrap();
+    assert!(!back.metadata.annotations.iter().flatten().any(|(key, _)| key == KEPT), "nobody else keeps it any more");
     serves_by(&stage, &entry(&back, "tls.crt").unwrap(), &entry(&back, "ca.crt").unwrap()).await;
     traffic.end("back").await.none_failed();
     for bundle in stage.bundles().await.unwrap() {
@@ -191,4 +195,6 @@ async fn serves_by(stage: &Stage, certificate: &str, bundle: &str) {
     .unwrap();
 }
 
+/// On Secrets that the CNCF project cert-manager writes.
+const KEPT: &str = "cert-manager.io/certificate-name";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
