@@ -155,9 +155,12 @@ fn available(deployment: &Value, budget: Option<&Value>, zones: bool) -> Vec<Str
     let replicas = spec["replicas"].as_u64().unwrap_or(1);
     demand(replicas >= 2, &format!("{replicas} replicas"));
     demand(spec["template"]["metadata"]["labels"] == *labels, "its Pods are not its own");
-    let budget =
-        budget.is_some_and(|one| one["spec"] == json!({ "maxUnavailable": 1, "selector": { "matchLabels": labels } }));
-    demand(budget, "no budget for disruptions");
+    let wanted = json!({
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": { "matchLabels": labels },
+    });
+    demand(budget.is_some_and(|one| one["spec"] == wanted), "no budget for disruptions");
     let spread = |key: &str| {
         let constraints = pod["topologySpreadConstraints"].as_array().into_iter().flatten();
         constraints.clone().any(|one| {
