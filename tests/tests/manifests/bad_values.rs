@@ -1,11 +1,16 @@
 //! Values that make no sense are refused before anything is rendered, in words that say where.
 
-use berth_tests::manifests::{SYSTEM, template};
+use berth_tests::{
+    helm::Helm,
+    manifests::{SYSTEM, path, template},
+    processes::Folder,
+};
 
 #[tokio::test]
 async fn bad_values_are_refused_with_their_place() {
     for (flag, words) in [
         ("--set=replicas=3", "additional properties 'replicas' not allowed"),
+        ("--set=enabled=perhaps", "at '/enabled': got string, want boolean"),
         ("--set=webhook.replica=3", "at '/webhook': additional properties 'replica' not allowed"),
         ("--set=webhook.replicas=0", "at '/webhook/replicas': minimum: got 0, want 1"),
         ("--set=webhook.replicas=two", "at '/webhook/replicas': got string, want integer"),
@@ -38,6 +43,25 @@ async fn bad_values_are_refused_with_their_place() {
 async fn the_namespace_that_everybody_uses_is_refused() {
     for namespace in ["default", "kube-system", "kube-public", "2026"] {
         check(namespace, "--set=webhook.replicas=2", "add --namespace berth-system --create-namespace").await;
+    }
+}
+
+/// Such a chart says in its dependencies: `condition: berth.enabled`.
+#[tokio::test]
+async fn a_chart_above_can_take_berth_in_or_leave_it_out() {
+    let folder = Folder::for_data("umbrella").unwrap();
+    std::fs::create_dir(folder.path().join("charts")).unwrap();
+    std::os::unix::fs::symlink(path("chart").canonicalize().unwrap(), folder.path().join("charts/berth")).unwrap();
+    let chart = "apiVersion: v2\nname: umbrella\nversion: 1.0.0\ndependencies:\n  \
+                 - {name: berth, version: '*', condition: berth.enabled}\n";
+    folder.write("Chart.yaml", chart).unwrap();
+    for (enabled, renders) in [(true, true), (false, false)] {
+        let values = format!("--set=berth.enabled={enabled}");
+        let arguments = ["template", "any", folder.path().to_str().unwrap(), "--namespace", SYSTEM, &values];
+        let output = Helm::new().await.unwrap().run(&arguments, None).await.unwrap();
+        assert!(output.status.success(), "{enabled}: {}", String::from_utf8_lossy(&output.stderr));
+        let rendered = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(rendered.contains("kind: Deployment"), renders, "{enabled}: {rendered}");
     }
 }
 
