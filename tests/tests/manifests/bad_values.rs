@@ -16,6 +16,7 @@ async fn bad_values_are_refused_with_their_place() {
         ("--set=webhook.replicas=two", "at '/webhook/replicas': got string, want integer"),
         ("--set=controller.replicas=null", "at '/controller': missing property 'replicas'"),
         ("--set=image.repository=", "at '/image/repository'"),
+        ("--set=image.repository=berth:1", "at '/image/repository'"),
         ("--set=image.repository=registry.example/berth:1", "at '/image/repository'"),
         ("--set=image.digest=sha256:abc", "at '/image/digest'"),
         ("--set=image.pullPolicy=always", "at '/image/pullPolicy': value must be one of '', 'Always'"),
@@ -41,8 +42,19 @@ async fn bad_values_are_refused_with_their_place() {
 /// Its own namespace is the one in which Berth does nothing.
 #[tokio::test]
 async fn the_namespace_that_everybody_uses_is_refused() {
-    for namespace in ["default", "kube-system", "kube-public", "2026"] {
+    for namespace in ["default", "kube-system", "kube-public", "2026", "1e3", "0x10", "y", "on", "true", "null"] {
         check(namespace, "--set=webhook.replicas=2", "add --namespace berth-system --create-namespace").await;
+    }
+}
+
+#[tokio::test]
+async fn an_image_may_be_anywhere_and_a_namespace_may_begin_with_a_digit() {
+    for repository in ["berth", "team/berth", "localhost:5000/berth", "reg.example/a/b", "Reg.Example:443/a_b/c-d/e.f"] {
+        let flag = format!("--set=image.repository={repository}");
+        let output = template("2026-11-22", &[&flag]).await.unwrap();
+        assert!(output.status.success(), "{repository}: {}", String::from_utf8_lossy(&output.stderr));
+        let rendered = String::from_utf8(output.stdout).unwrap();
+        assert!(rendered.contains(&format!("image: {repository}:")), "{repository}: {rendered}");
     }
 }
 
