@@ -36,13 +36,13 @@ async fn every_break_is_noticed() {
     };
     let webhook = position("Deployment", "berth-webhook");
     let admission = position("MutatingWebhookConfiguration", "zz-berth.dev");
-    let pod = "/spec/template/spec";
-    let container = "/spec/template/spec/containers/0";
+    let (pod, container) = ("/spec/template/spec", "/spec/template/spec/containers/0");
     for (object, pointer, value, problem) in [
         (webhook, "/spec/replicas".to_owned(), json!(1), "1 replicas"),
         (webhook, "/spec/strategy/rollingUpdate/maxUnavailable".to_owned(), json!(1), "a replica goes before"),
         (webhook, format!("{pod}/terminationGracePeriodSeconds"), json!(90), "killed while it drains"),
         (webhook, format!("{pod}/priorityClassName"), json!(null), "no priority class"),
+        (webhook, format!("{pod}/nodeSelector"), json!({"pool": "any"}), "other systems"),
         (webhook, format!("{pod}/topologySpreadConstraints/0/topologyKey"), json!("rack"), "not spread over zones"),
         (webhook, format!("{pod}/topologySpreadConstraints/1/topologyKey"), json!("rack"), "not spread over nodes"),
         (webhook, format!("{pod}/topologySpreadConstraints/1/labelSelector/matchLabels"), json!({}), "not spread"),
@@ -187,13 +187,14 @@ fn available(deployment: &Value, budget: Option<&Value>, zones: bool) -> Vec<Str
     problems
 }
 
-/// What the profile `restricted` of Pod security forbids, and more.
+/// What the profile `restricted` of Pod security forbids, and what else keeps it from running.
 fn restricted(pod: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     let mut demand = |holds: bool, problem: &str| problems.extend((!holds).then(|| problem.to_owned()));
     for host in ["hostNetwork", "hostPID", "hostIPC"] {
         demand(pod[host].is_null(), host);
     }
+    demand(pod["nodeSelector"]["kubernetes.io/os"] == "linux", "it may come to nodes of other systems");
     let context = &pod["securityContext"];
     let nobody = context["runAsNonRoot"] == true && context["runAsUser"].as_u64().is_some_and(|user| user > 0);
     demand(nobody, "may run as root");
