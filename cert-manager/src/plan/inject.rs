@@ -16,7 +16,10 @@ pub(super) fn next(now: SystemTime, state: &State, settings: &Settings) -> Actio
     let Some(bundle) = brought(now, state, settings) else {
         return Action::Wait { until: None }; // what is published stays
     };
-    let due: Vec<_> = state.configurations.iter().filter_map(|one| due(now, one, &bundle, settings)).collect();
+    let webhooks = state.configurations.iter().flat_map(|one| &one.object.webhooks);
+    let published = webhooks.flat_map(|webhook| webhook.bundle.iter()).cloned().collect::<Bundle>().unexpired(now);
+    let due = |one| due(now, one, &bundle, &published, settings);
+    let due: Vec<_> = state.configurations.iter().filter_map(due).collect();
     if !due.is_empty() {
         return Action::Publish(due);
     }
@@ -35,14 +38,25 @@ fn brought(now: SystemTime, state: &State, settings: &Settings) -> Option<Bundle
     Some(bundle.unexpired(now))
 }
 
-fn due(now: SystemTime, one: &Published, bundle: &Bundle, settings: &Settings) -> Option<Publication> {
+/// What `one` has to become; where it has nothing any more, the others say in `published` what was there before.
+fn due(
+    now: SystemTime,
+    one: &Published,
+    bundle: &Bundle,
+    published: &Bundle,
+    settings: &Settings,
+) -> Option<Publication> {
     if one.injector.is_some() {
         return None; // that project's injector does it
     }
-    let added = publish::changed(one, |present| bundle.with(&present.unexpired(now)), |present| present.holds(bundle));
+    let before = |present: &Bundle| if present.is_empty() { published.clone() } else { present.unexpired(now) };
+    let added = publish::changed(one, |present| bundle.with(&before(present)), |present| present.holds(bundle));
     if !added.is_empty() {
         let annotations = vec![(CHANGED, Some(moment::written(now)))];
-        return Some(Publication { bundles: added, annotations, ..publish::unchanged(one) });
+        // What has a date had a bundle.
+        let wiped = one.changed.is_some() && one.object.webhooks.iter().any(|webhook| webhook.bundle.is_empty());
+        let restored = wiped.then(|| one.object.other_writer.clone());
+        return Some(Publication { bundles: added, annotations, restored, ..publish::unchanged(one) });
     }
     let alone = publish::changed(one, |_| bundle.clone(), |present| present.is(bundle));
     let over = one.changed.and_then(|changed| changed.checked_add(overlap(settings))).is_some_and(|over| over <= now);

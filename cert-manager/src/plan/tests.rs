@@ -344,6 +344,22 @@ fn another_bundle_of_somebody_elses_is_published_beside_the_one_before() {
     };
     check(Facts::brought(), both(9), "wait until 1 h");
     check(Facts::brought(), both(10), "publish 2x[b], 2x[b]");
+    // Wiped meanwhile: what the others still have is put back beside it.
+    let wiped = |facts: &mut Facts| {
+        both(9)(facts);
+        facts.publish(1, &Bundle::default());
+    };
+    check(Facts::brought(), wiped, "publish 2x[b+a] again, dated");
+    let one = |facts: &mut Facts| {
+        both(9)(facts);
+        facts.configuration(0).webhooks[1].bundle = Bundle::default();
+    };
+    check(Facts::brought(), one, "publish 1x[b+a] again, dated");
+    let all = |facts: &mut Facts| {
+        wiped(facts);
+        facts.publish(0, &Bundle::default());
+    };
+    check(Facts::brought(), all, "publish 2x[b] again, dated, 2x[b] again, dated");
     // In two steps: the new CA beside the old one, and a day later the old one goes.
     let in_force = |minutes: u32| {
         move |facts: &mut Facts| {

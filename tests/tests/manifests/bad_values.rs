@@ -49,7 +49,8 @@ async fn the_namespace_that_everybody_uses_is_refused() {
 
 #[tokio::test]
 async fn an_image_may_be_anywhere_and_a_namespace_may_begin_with_a_digit() {
-    for repository in ["berth", "team/berth", "localhost:5000/berth", "reg.example/a/b", "Reg.Example:443/a_b/c-d/e.f"] {
+    for repository in ["berth", "team/berth", "localhost:5000/berth", "reg.example/a/b", "Reg.Example:443/a_b/c-d/e.f"]
+    {
         let flag = format!("--set=image.repository={repository}");
         let output = template("2026-11-22", &[&flag]).await.unwrap();
         assert!(output.status.success(), "{repository}: {}", String::from_utf8_lossy(&output.stderr));
