@@ -17,7 +17,14 @@ async fn the_largest_and_the_strangest_workloads_are_answered() {
     let (_, said) = namespace.kubectl(&create, &large.to_string()).await;
     assert_eq!(warnings(&said).len(), 1, "{said}");
     large["spec"]["template"]["spec"]["containers"][0]["image"] = json!("gone:latest");
-    let (_, said) = namespace.kubectl(&["replace", "-f", "-"], &large.to_string()).await;
+    let replace = ["-n", namespace.name, "replace", "-f", "-"];
+    let replaced = until("nobody else has changed it meanwhile", LIMIT, async || {
+        let output = namespace.cluster.kubectl(&replace, &large.to_string()).await?;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(output.status.success(), "{said}");
+        Ok(said)
+    });
+    let said = replaced.await.unwrap();
     assert_eq!(warnings(&said).len(), 1, "{said}");
 
     // What the API server refuses, or drops, is its own.
