@@ -53,6 +53,8 @@ pub enum Obstacle<'a> {
     Selector,
     /// The Pod's required node affinity.
     Affinity,
+    /// The node lists no such device, which does not prove that the Pod gets none there.
+    Unlisted(&'a str),
     /// The node has less of this resource than the Pod asks for.
     Resource(&'a str),
 }
@@ -113,8 +115,11 @@ impl<'a> Needs<'a> {
         if node.unschedulable() && !self.tolerates(&cordon) {
             return Some(Obstacle::Cordoned);
         }
-        let taint = self.repelled_by(node).next()?;
-        Some(if taint.key == CORDON { Obstacle::Cordoned } else { Obstacle::Taint(&taint.key) })
+        match self.repelled_by(node).next() {
+            Some(taint) if taint.key == CORDON => Some(Obstacle::Cordoned),
+            Some(taint) => Some(Obstacle::Taint(&taint.key)),
+            None => self.requests.unlisted(|resource| node.allocatable(resource)).map(Obstacle::Unlisted),
+        }
     }
 
     fn repelled_by<'n>(&'n self, node: NodeView<'n>) -> impl Iterator<Item = &'n Taint> {
@@ -136,6 +141,7 @@ impl fmt::Display for Obstacle<'_> {
             Self::Taint(key) => write!(formatter, "has the taint {key}"),
             Self::Selector => formatter.write_str("does not match the Pod's nodeSelector"),
             Self::Affinity => formatter.write_str("does not match the Pod's affinity"),
+            Self::Unlisted(name) => write!(formatter, "lists no {name}"),
             Self::Resource(name) => write!(formatter, "has too little {name}"),
         }
     }

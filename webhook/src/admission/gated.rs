@@ -23,8 +23,9 @@ use crate::{
 pub enum Fate {
     /// It goes where it can run. By another configuration it may have nothing to wait for: then it is placed nowhere.
     Go(Placement),
-    /// No node lists what it needs, but there are nodes that cannot tell. A new Pod would go there; this one goes when
-    /// it is clear that their lists will not tell: a node that has just joined lists nothing for its first minute.
+    /// No node lists what it needs, images and devices, but there are nodes that cannot tell. A new Pod would go there;
+    /// this one goes when it is clear that their lists will not tell: a node that has just joined lists nothing for its
+    /// first minute.
     Doubt(Placement),
     /// It waits; the notes say for what, where that is known.
     Wait(Vec<Note>),

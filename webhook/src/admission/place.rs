@@ -76,7 +76,8 @@ pub struct Placement {
     pub deny: Option<String>,
     /// What people should know.
     pub notes: Vec<Note>,
-    /// Some node that the Pod can use lists all that is required, and it can be held to such nodes: a gate can be lifted.
+    /// Some node that the Pod can use, as far as is known, lists all that is required, and it can be held to such nodes: a
+    /// gate can be lifted.
     pub held: bool,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn reason(placement: &Placement) -> Note {
             [] => "for its image".to_owned(),
         },
         _ if placement.held => "until nodes had its image".to_owned(),
-        Some(_) => "for its image, and goes to nodes that cannot tell whether they have it".to_owned(),
+        Some(_) => "for its image, and goes where it may run".to_owned(),
         None => "for its image, which nothing makes it wait for any more".to_owned(),
     };
     Note::info(format!("{WAITED} {how}"))

@@ -32,11 +32,30 @@ impl Requests {
         Self(total)
     }
 
-    /// The first resource of which the Pod asks for more than `allocatable` says.
+    /// The first resource of which the Pod asks for more than `allocatable` says, but for [`Requests::unlisted`].
     pub(super) fn beyond(&self, allocatable: impl Fn(&str) -> Quantity) -> Option<&str> {
-        let short = |name: &&String, amount: &Quantity| allocatable(name) < *amount;
+        let short = |name: &str, amount: &Quantity| {
+            let has = allocatable(name);
+            has < *amount && (has > Quantity::default() || !is_device(name))
+        };
         self.0.iter().find(|(name, amount)| short(name, amount)).map(|(name, _)| name.as_str())
     }
+
+    /// The first device that the Pod asks for and `allocatable` does not name, which proves little: a plugin may name it
+    /// in a moment, and the scheduler asks somebody else for what a `DeviceClass` stands for, an extender manages or its
+    /// own configuration ignores.
+    ///
+    /// # Source
+    /// `k8s.io/kubernetes/pkg/scheduler/framework/plugins/noderesources`, `fitsRequest`.
+    pub(super) fn unlisted(&self, allocatable: impl Fn(&str) -> Quantity) -> Option<&str> {
+        let devices = self.0.keys().filter(|name| is_device(name) && !name.starts_with(DEVICE_CLASS));
+        devices.map(String::as_str).find(|name| allocatable(name) == Quantity::default())
+    }
+}
+
+/// Whether a resource is none of the kubelet's own, which have no slash and are all listed.
+fn is_device(name: &str) -> bool {
+    name.contains('/')
 }
 
 /// A container's requests; a limit stands for the request that is not written, as the API server fills it in.
@@ -76,6 +95,10 @@ impl Amount<'_> {
     }
 }
 
+/// Devices by the name of their `DeviceClass`: no node lists one, ever. Source: `k8s.io/api/resource/v1`,
+/// `ResourceDeviceClassPrefix`.
+const DEVICE_CLASS: &str = "deviceclass.resource.kubernetes.io/";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,12 +106,16 @@ mod tests {
     /// The first resource that is short on a node with 2 CPU, 4 GiB and one GPU.
     #[track_caller]
     fn check(spec: &str, want: Option<&str>) {
-        let parsed: Spec = serde_json::from_str(spec).unwrap();
-        let allocatable = |name: &str| {
-            let text = [("cpu", "2"), ("memory", "4Gi"), ("nvidia.com/gpu", "1")].into_iter().find(|has| has.0 == name);
-            text.map_or(Quantity::default(), |has| has.1.parse().unwrap())
-        };
-        assert_eq!(Requests::of(&parsed).beyond(allocatable), want, "{spec}");
+        assert_eq!(requests(spec).beyond(allocatable), want, "{spec}");
+    }
+
+    fn requests(spec: &str) -> Requests {
+        Requests::of(&serde_json::from_str(spec).unwrap())
+    }
+
+    fn allocatable(name: &str) -> Quantity {
+        let all = [("cpu", "2"), ("memory", "4Gi"), ("nvidia.com/gpu", "1")];
+        all.into_iter().find(|has| has.0 == name).map_or(Quantity::default(), |has| has.1.parse().unwrap())
     }
 
     #[test]
@@ -113,9 +140,27 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_that_the_node_does_not_have_is_short_unless_none_is_asked_for() {
-        check(r#"{"containers":[{"resources":{"requests":{"amd.com/gpu":"1"}}}]}"#, Some("amd.com/gpu"));
-        check(r#"{"containers":[{"resources":{"requests":{"amd.com/gpu":"0"}}}]}"#, None);
+    fn what_every_kubelet_lists_is_short_where_it_is_not_listed() {
+        check(r#"{"containers":[{"resources":{"requests":{"hugepages-2Mi":"2Mi"}}}]}"#, Some("hugepages-2Mi"));
+        check(r#"{"containers":[{"resources":{"requests":{"hugepages-2Mi":"0"}}}]}"#, None);
         check(r#"{"containers":[{"resources":{"requests":{"cpu":"lots"}}},{"resources":null}]}"#, None);
+    }
+
+    #[test]
+    fn a_device_is_short_only_where_some_are_listed() {
+        let asks = |name: &str, amount: u8| {
+            format!(r#"{{"containers":[{{"resources":{{"limits":{{"{name}":{amount}}}}}}}]}}"#)
+        };
+        let unlisted = |name: &str, amount| requests(&asks(name, amount)).unlisted(allocatable).map(str::to_owned);
+        check(&asks("nvidia.com/gpu", 1), None);
+        check(&asks("nvidia.com/gpu", 2), Some("nvidia.com/gpu"));
+        assert_eq!(unlisted("nvidia.com/gpu", 2), None);
+        check(&asks("amd.com/gpu", 1), None);
+        assert_eq!(unlisted("amd.com/gpu", 1).as_deref(), Some("amd.com/gpu"));
+        assert_eq!(unlisted("amd.com/gpu", 0), None);
+        let class = "deviceclass.resource.kubernetes.io/gpu";
+        check(&asks(class, 1), None);
+        assert_eq!(unlisted(class, 1), None);
+        assert_eq!(unlisted("hugepages-2Mi", 1), None);
     }
 }

@@ -89,6 +89,18 @@ fn requests_above_what_the_node_has_last() {
     check(&asks("4001m"), &json!({}), "ever: has too little cpu");
 }
 
+/// A `DeviceClass` may stand for a device that no list shows, and a plugin lists its devices a while after the node is up.
+#[test]
+fn a_device_that_is_not_listed_may_be_there() {
+    let asks = |name: &str| json!({ "containers": [{ "name": "a", "resources": { "limits": { name: "2" } } }] });
+    let lists = |amount: &str| json!({ "status": { "allocatable": { "nvidia.com/gpu": amount } } });
+    check(&asks("nvidia.com/gpu"), &lists("2"), "");
+    check(&asks("nvidia.com/gpu"), &lists("1"), "ever: has too little nvidia.com/gpu");
+    check(&asks("nvidia.com/gpu"), &lists("0"), "now: lists no nvidia.com/gpu");
+    check(&asks("nvidia.com/gpu"), &json!({}), "now: lists no nvidia.com/gpu");
+    check(&asks("deviceclass.resource.kubernetes.io/gpu"), &json!({}), "");
+}
+
 #[test]
 fn a_shape_that_is_not_the_api_s_is_an_error() {
     for spec in [json!({ "affinity": "x" }), json!({ "nodeSelector": "x" }), json!({ "tolerations": {} })] {

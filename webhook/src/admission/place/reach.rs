@@ -177,6 +177,11 @@ impl<'a> Candidate<'a> {
         };
         Some(Self { node, kind: inventory.kind(node), obstacle })
     }
+
+    /// Whether nothing is known against it but a device that its list lacks.
+    pub(super) fn lists_no_device(&self) -> bool {
+        matches!(self.obstacle, Some(Obstacle::Unlisted(_)))
+    }
 }
 
 /// Whether `node` has the labels of one of the `provided` sets.

@@ -12,7 +12,7 @@ use crate::admission::note::Note;
 /// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them: where that
 /// cannot be said, a Pod that `waits` goes on waiting, and another one is not placed.
 pub(super) fn place(reach: &Reach<'_>, alternatives: Alternatives, waits: bool) -> (Placement, bool) {
-    let held = !reach.provided.is_empty() || reach.listing().next().is_some();
+    let held = !reach.provided.is_empty() || reach.listing().any(|candidate| !candidate.lists_no_device());
     let mut placement = Placement { held, ..Placement::default() };
     if reach.is_settled() {
         return (placement, true);
@@ -140,10 +140,11 @@ fn doubt(reach: &Reach<'_>) -> Option<Note> {
     if reach.complete && reach.candidates.iter().all(|candidate| candidate.obstacle.is_some()) {
         let nodes = described(&reach.candidates);
         let newest = if reach.is_held_to_newest() { "the newest " } else { "" };
-        return Some(act(
-            reach,
-            format!("only {nodes} can have {newest}{image}; elsewhere: {}", load_hint(index.nodes().next(), wanted)),
-        ));
+        let text =
+            format!("only {nodes} can have {newest}{image}; elsewhere: {}", load_hint(index.nodes().next(), wanted));
+        // A list without a device proves nothing: the Pod may well run there.
+        let may_run = reach.candidates.iter().any(Candidate::lists_no_device);
+        return Some(if may_run { reach.inventory.about(Note::info(text)) } else { act(reach, text) });
     }
     match reach.listing().next() {
         Some(first) if first.kind.is_holder() => None,

@@ -1,3 +1,4 @@
+mod devices;
 mod faults;
 mod large;
 mod laws;
