@@ -130,11 +130,12 @@ impl<'a> Affinity<'a> {
         preferred.unwrap_or_default().iter().any(|term| term.preference.demands(selector))
     }
 
-    /// The one node that the Pod is bound to by a required `metadata.name`, as the `DaemonSet` controller writes it.
+    /// The one node that the Pod is bound to by a required `metadata.name`, as the `DaemonSet` controller writes it: the
+    /// same in all terms, since one that names another node or none is a way out.
     pub fn bound_to(&self) -> Option<&str> {
-        let fields = self.required()?.iter().flat_map(Term::fields);
-        let mut names = fields.filter(|field| field.key == NAME_FIELD && field.operator == Operator::In);
-        names.find_map(|field| field.values().first()).map(AsRef::as_ref)
+        let mut names = self.required()?.iter().filter(|term| !term.is_empty()).map(Term::node);
+        let first = names.next()??;
+        names.all(|name| name == Some(first)).then_some(first)
     }
 
     /// Whether a node with this name and these labels has what is required.
@@ -159,6 +160,12 @@ impl<'a> Term<'a> {
     /// The requirements on fields.
     pub fn fields(&self) -> &[Expression<'a>] {
         self.match_fields.as_deref().unwrap_or_default()
+    }
+
+    /// The one node that its fields name.
+    fn node(&self) -> Option<&str> {
+        let mut names = self.fields().iter().filter(|field| field.key == NAME_FIELD && field.operator == Operator::In);
+        names.find_map(|field| field.values().first()).map(AsRef::as_ref)
     }
 
     /// A term without requirements, which matches nothing and must stay so.

@@ -400,6 +400,27 @@ fn a_pod_that_is_bound_gets_nothing_but_a_note() {
     Case { spec: daemon, ..case(nodes()) }.check(&[note]);
 }
 
+/// Each term is another way to be scheduled: one that names a node binds a Pod only where no other leads elsewhere.
+#[test]
+fn a_pod_with_a_way_past_the_node_that_it_names_is_placed() {
+    let named = |name: &str| json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [name] }] });
+    let zone = json!({ "matchExpressions": [{ "key": "zone", "operator": "In", "values": ["z"] }] });
+    let required = |terms: Value| {
+        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": terms,
+        } } } })
+    };
+    let nodes = || {
+        let in_zone = json!({ "metadata": { "labels": { "zone": "z" } } });
+        vec![node("a", &[]), with(node("b", &[APP]), &in_zone), node("c", &[APP])]
+    };
+    Case { spec: required(json!([named("a"), named("b")])), ..case(nodes()) }.check(&["in b"]);
+    Case { spec: required(json!([named("a"), zone])), ..case(nodes()) }.check(&["in b"]);
+    let note = "main: waits, since no node that it can use has app:dev (c does not match the Pod's affinity): `kind load docker-image app:dev` or `berth load app:dev`";
+    let others = [nodes().swap_remove(0), node("c", &[APP]), node("d", &[])].to_vec();
+    Case { spec: required(json!([named("a"), named("d")])), ..case(others) }.check(&["gate", note]);
+}
+
 /// By its template alone a `DaemonSet` goes everywhere: what is known before its Pods are made.
 #[test]
 fn a_daemon_set_lacks_what_one_of_its_nodes_lacks() {

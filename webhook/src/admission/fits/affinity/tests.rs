@@ -73,6 +73,32 @@ fn the_only_field_is_the_name() {
 }
 
 #[test]
+fn a_pod_is_bound_where_each_of_its_terms_names_the_same_node() {
+    #[track_caller]
+    fn check(terms: &str, want: Option<&str>) {
+        let text = format!(r#"{{"nodeSelectorTerms":{terms}}}"#);
+        let terms: Terms = serde_json::from_str(&text).unwrap();
+        let node_affinity = Some(NodeAffinity { required: Some(terms), preferred: None });
+        assert_eq!(Affinity { node_affinity }.bound_to(), want);
+    }
+    let field = |operator: &str, name: &str| {
+        format!(r#"{{"key":"metadata.name","operator":"{operator}","values":["{name}"]}}"#)
+    };
+    let to = |name: &str| format!(r#"{{"matchFields":[{}]}}"#, field("In", name));
+    let label = r#""matchExpressions":[{"key":"disk","operator":"Exists"}]"#;
+    let (a, b, zone) = (to("a"), to("b"), format!("{{{label}}}"));
+    check("[]", None);
+    check("[{}]", None);
+    check(&format!("[{a}]"), Some("a"));
+    check(&format!("[{{}},{a},{{}}]"), Some("a"));
+    check(&format!(r#"[{a},{{"matchFields":[{}],{label}}}]"#, field("In", "a")), Some("a"));
+    check(&format!("[{a},{b}]"), None);
+    check(&format!("[{a},{zone}]"), None);
+    check(&format!("[{zone},{a}]"), None);
+    check(&format!(r#"[{{"matchFields":[{}]}}]"#, field("NotIn", "a")), None);
+}
+
+#[test]
 fn null_and_missing_are_the_same_on_every_level() {
     for text in [
         "null",

@@ -76,14 +76,23 @@ fn any_cluster() -> impl Strategy<Value = Vec<Value>> {
 fn any_spec() -> impl Strategy<Value = Value> {
     let disk = |value: &str| json!({ "matchExpressions": [{ "key": "disk", "operator": "In", "values": [value] }] });
     let host = |values: Value| json!({ "matchExpressions": [{ "key": HOSTNAME, "operator": "In", "values": values }] });
-    let field = json!({ "matchFields": [{ "key": "metadata.name", "operator": "NotIn", "values": ["n0"] }] });
-    let terms = vec![json!({}), disk("ssd"), disk("hdd"), host(json!(["n0", "n1"])), host(json!(["n2"])), field];
+    let field =
+        |operator: &str| json!({ "matchFields": [{ "key": "metadata.name", "operator": operator, "values": ["n0"] }] });
+    let hosts = [host(json!(["n0", "n1"])), host(json!(["n2"]))];
+    let terms = [&[json!({}), disk("ssd"), disk("hdd"), field("In"), field("NotIn")], &hosts[..]].concat();
     (vec(select(terms), 0..4), any::<bool>()).prop_map(|(terms, selects)| {
         let selector = if selects { json!({ "disk": "ssd" }) } else { json!({}) };
         let required = json!({ "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } });
         let affinity = if terms.is_empty() { Value::Null } else { json!({ "nodeAffinity": required }) };
         json!({ "nodeSelector": selector, "affinity": affinity })
     })
+}
+
+/// Whether all terms of the Pod name the one node: then nothing is added.
+fn is_bound(spec: &Value) -> bool {
+    let terms = spec.pointer("/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms");
+    let mut open = terms.and_then(Value::as_array).into_iter().flatten().filter(|term| **term != json!({})).peekable();
+    open.peek().is_some() && open.all(|term| term["matchFields"][0]["operator"] == "In")
 }
 
 /// The nodes of `index` that the Pod can use, now or later.
@@ -104,9 +113,12 @@ proptest! {
         strategy in select(vec![config::Strategy::Prefer, config::Strategy::Strict]),
     ) {
         let wanted = vec![Wanted { policy, ..wanted("app:dev", true) }];
+        let bound = is_bound(&spec);
         let case = Case { spec, strategy, wanted: wanted.clone(), history, provided, newest, ..case(nodes) };
         let mut pod = case.pod();
         let placement = case.place(&pod);
+        prop_assert!(!bound || placement.changes_nothing(), "{:?}", placement);
+        prop_assume!(!bound);
         let ((index, now), config) = (case.index(), case.config());
         let inventory = Inventory::of(&index, &[&wanted[0]], &config, now);
         let kind = |name: &str| inventory.kind(index.get(name).unwrap());
