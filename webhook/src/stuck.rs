@@ -118,7 +118,7 @@ impl Stuck {
             let Some(index) = index else { return Vec::new() };
             let scene = Scene { config: &rules, own_namespace: &self.means.own_namespace, index, now };
             let stuck = placed.values_mut().filter_map(|pod| {
-                let outlook = pod.is_overdue(config.place.stuck_after, now, wall).then(|| pod.outlook(scene)).flatten();
+                let outlook = pod.is_overdue(config.place.stuck_after, now).then(|| pod.outlook(scene)).flatten();
                 outlook.map(|outlook| (pod, outlook))
             });
             let stuck: Vec<_> = stuck.collect();

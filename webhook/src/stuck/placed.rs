@@ -24,11 +24,11 @@ pub(super) struct Placed {
     pub(super) version: String,
     pub(super) created: Option<Timestamp>,
     pub(super) requirement: Requirement,
-    /// Since when the scheduler has found no node, by its clock.
+    /// When its condition became what it is, where that says that the scheduler finds no node.
     unschedulable: Option<Timestamp>,
     /// The Pod as if it was gated.
     text: String,
-    /// Since when it is known, by our clock.
+    /// Since when that is known here.
     known: Option<Instant>,
     said: String,
     doomed: bool,
@@ -84,12 +84,17 @@ impl Placed {
         Self { known, said, doomed, paused, ..self }
     }
 
-    /// Whether the scheduler has found no node for it for as long as `limit`, by its clock or by ours.
-    pub(super) fn is_overdue(&mut self, limit: Duration, now: Instant, wall: Timestamp) -> bool {
-        let Some(since) = self.unschedulable else { return false };
-        let known = *self.known.get_or_insert(now);
-        let by_scheduler = Duration::try_from(wall.duration_since(since)).unwrap_or_default();
-        by_scheduler.max(now.saturating_duration_since(known)) >= limit
+    /// Whether the scheduler has found no node for it for as long as `limit`.
+    ///
+    /// By our clock alone: a Pod that was gated, by whomever, carries the time of its creation in the condition.
+    ///
+    /// # Source
+    /// `k8s.io/kubernetes/pkg/api/v1/pod`, `UpdatePodCondition`: the time stays while the status does.
+    pub(super) fn is_overdue(&mut self, limit: Duration, now: Instant) -> bool {
+        if self.unschedulable.is_none() {
+            return false;
+        }
+        now.saturating_duration_since(*self.known.get_or_insert(now)) >= limit
     }
 
     /// Where it could be; none where that is where it was placed.
@@ -172,7 +177,7 @@ impl Remedy {
     }
 }
 
-/// Since when the scheduler has found no node for the Pod.
+/// When the condition of the Pod became what it is, where that says that the scheduler finds no node.
 fn unschedulable(pod: &Value) -> Option<Timestamp> {
     let conditions = pod.pointer("/status/conditions")?.as_array()?;
     let is = |condition: &&Value| {
