@@ -113,6 +113,29 @@ async fn what_nobody_has_is_denied_admitted_or_waits_for_a_node() {
     assert!(after["spec"].get("schedulingGates").is_none() && response["allowed"] == true);
 }
 
+/// A runtime takes it for an image that it has, whatever its names: no list shows which node that is.
+#[tokio::test]
+async fn an_image_id_is_left_alone() {
+    let id = format!("sha256:{}", "e3b0c442".repeat(8));
+    for (settings, policy) in [("", "Never"), ("place: {onMissing: deny}", "Never"), ("profile: dev", "IfNotPresent")] {
+        let app = app_with_controller(settings);
+        let object = pod_of(&id, policy);
+        let (mut after, response) = create(&app, &object).await;
+        assert!(warning(&response).contains("c: `sha256:e3b0c442e3b0…` is an image ID"), "{response}");
+        assert!(after["metadata"]["annotations"].take().is_object());
+        after["metadata"].as_object_mut().unwrap().remove("annotations");
+        assert_eq!((&after, app.registry.questions()), (&object, 0), "{settings}");
+    }
+    // What else the Pod needs decides.
+    let mut both = pod_of("petstore:dev", "Never");
+    both["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "id", "image": id, "imagePullPolicy": "Never"}));
+    let (after, _) = create(&app_with_controller(""), &both).await;
+    assert_eq!(required(&after)["values"], json!(["a"]));
+}
+
 #[tokio::test]
 async fn a_changed_policy_is_written_at_admission() {
     let app = app("place: {pullPolicy: IfNotPresent}");

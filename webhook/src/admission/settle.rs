@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{Config, OnFailure, PullPolicyChange, Repin},
-    image::{Digest, Reference},
+    image::{Digest, ParseError, Reference},
     nodes::Index,
     registry::{self, Word},
     telemetry::outcome,
@@ -73,6 +73,8 @@ pub fn settle(
                 None => case.by_source(answer),
             }
         }
+        // Where that image is it starts, and nothing tells where.
+        (Err(error @ ParseError::Id { .. }), _) => Change::noted(Note::info(format!("{error}; left as it is"))),
         (Err(error), _) => Change::noted(Note::attention(format!("{error}; left as it is"))),
         (Ok(_), None) => Change::default(),
     };

@@ -145,6 +145,9 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let invalid = || ParseError::Invalid { text: text.to_owned() };
+        if text.strip_prefix("sha256:").is_some_and(is_hexadecimal_id) {
+            return Err(ParseError::Id { text: text.to_owned() });
+        }
         let (named, digest) = match text.split_once('@') {
             Some((named, digest)) => {
                 let digest = digest.parse().map_err(|_| ParseError::Digest { text: text.to_owned() })?;
@@ -234,7 +237,11 @@ fn is_tag(tag: &str) -> bool {
     first && tag.len() <= TAG_LIMIT && tag.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
-/// A bare image ID is no reference: 64 hexadecimal digits and nothing else.
+/// 64 lower-case hexadecimal digits and nothing else: no reference, lest it be taken for an image ID. With `sha256:` in
+/// front it would be a tag of `docker.io/library/sha256` by the grammar, yet runtimes look for that ID before all else.
+///
+/// # Source
+/// `distribution/reference`, `ParseNormalizedNamed`; containerd, `internal/cri/server/images`, `LocalResolve`.
 fn is_hexadecimal_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
@@ -258,6 +265,12 @@ pub enum ParseError {
     /// The repository's name has more than 255 characters.
     #[error("`{}…` is not an image reference: the name is longer than 255 characters", .text.chars().take(60).collect::<String>().escape_debug())]
     TooLong {
+        /// The text, as given.
+        text: String,
+    },
+    /// It is the ID of an image: a node that has it starts it, and nobody can pull it.
+    #[error("`{}…` is an image ID, which nodes do not list", .text.chars().take(19).collect::<String>())]
+    Id {
         /// The text, as given.
         text: String,
     },
