@@ -181,7 +181,7 @@ pub fn place(
     }
     let doubt = newest::narrow(&mut reach, config.newest);
     let waits = config.on_missing == OnMissing::Wait && is_gated(pod);
-    let (mut placement, confined) = require::place(&reach, Alternatives::of(pod, &needs), waits);
+    let (mut placement, confined) = require::place(&reach, config.newest, Alternatives::of(pod, &needs), waits);
     placement.notes.extend(doubt.filter(|_| !reach.is_settled()));
     prefer::add(&mut placement, confined, &reach, &Inventory::of(index, &optional, config, now));
     placement

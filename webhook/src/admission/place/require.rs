@@ -3,28 +3,30 @@
 use super::{
     HOSTNAME, Placement, Requirement, WAITS,
     cut::{Alternatives, Budget, cut, hostnames},
+    inventory::Kind,
     load_hint::load_hint,
     names,
     reach::{Candidate, Reach},
 };
-use crate::admission::note::Note;
+use crate::{admission::note::Note, config::Newest};
 
 /// Requires the nodes within `reach`, which are not nobody. Also tells whether the Pod is then held to them: where that
 /// cannot be said, a Pod that `waits` goes on waiting, and another one is not placed.
-pub(super) fn place(reach: &Reach<'_>, alternatives: Alternatives, waits: bool) -> (Placement, bool) {
+pub(super) fn place(reach: &Reach<'_>, newest: Newest, alternatives: Alternatives, waits: bool) -> (Placement, bool) {
     let held = !reach.provided.is_empty() || reach.listing().any(|candidate| !candidate.lists_no_device());
     let mut placement = Placement { held, ..Placement::default() };
     if reach.is_settled() {
+        // Of nodes to which it is held already nothing tells whether they have the newest.
+        let told = reach.provided.is_empty() && newest != Newest::Require;
+        placement.notes.extend(told.then(|| doubt(reach, None)).flatten());
         return (placement, true);
     }
     if !reach.provided.is_empty() {
         return by_labels(placement, reach, alternatives, waits);
     }
-    placement.notes.extend(doubt(reach));
-    if reach.is_everywhere() {
-        return (placement, true);
-    }
-    match requirement(reach) {
+    let required = if reach.is_everywhere() { Ok((None, None)) } else { requirement(reach) };
+    placement.notes.extend(doubt(reach, required.as_ref().ok().and_then(|(required, _)| required.as_ref())));
+    match required {
         Ok((required, note)) => {
             placement.required = required;
             placement.notes.extend(note);
@@ -133,20 +135,33 @@ fn left_out(reach: &Reach<'_>, chosen: usize) -> Note {
     reach.inventory.about(Note::info(text))
 }
 
-/// What keeps the nodes within reach from being a sure choice.
-fn doubt(reach: &Reach<'_>) -> Option<Note> {
+/// What keeps the nodes within reach that `required` allows from being a sure choice.
+///
+/// It is the same when the Pod asks for `required` itself: in a second review this is not said again.
+fn doubt(reach: &Reach<'_>, required: Option<&Requirement>) -> Option<Note> {
     let wanted = &reach.inventory.wanted;
     let (image, index) = (names(wanted), reach.inventory.index);
-    if reach.complete && reach.candidates.iter().all(|candidate| candidate.obstacle.is_some()) {
-        let nodes = described(&reach.candidates);
+    let named = match required {
+        Some(Requirement::In(names)) => Some(names.as_slice()), // in order
+        Some(Requirement::NotIn(_)) | None => None,
+    };
+    let is_named = |candidate: &Candidate<'_>| {
+        let hostname = candidate.node.hostname();
+        named.is_none_or(|names| {
+            hostname.is_some_and(|hostname| names.binary_search_by(|name| name.as_str().cmp(hostname)).is_ok())
+        })
+    };
+    let candidates: Vec<_> = reach.candidates.iter().copied().filter(is_named).collect();
+    if (reach.complete || named.is_some()) && candidates.iter().all(|candidate| candidate.obstacle.is_some()) {
+        let nodes = described(&candidates);
         let newest = if reach.is_held_to_newest() { "the newest " } else { "" };
         let text =
             format!("only {nodes} can have {newest}{image}; elsewhere: {}", load_hint(index.nodes().next(), wanted));
         // A list without a device proves nothing: the Pod may well run there.
-        let may_run = reach.candidates.iter().any(Candidate::lists_no_device);
+        let may_run = candidates.iter().any(Candidate::lists_no_device);
         return Some(if may_run { reach.inventory.about(Note::info(text)) } else { act(reach, text) });
     }
-    match reach.listing().next() {
+    match candidates.iter().find(|candidate| candidate.kind != Kind::Unknown) {
         Some(first) if first.kind.is_holder() => None,
         Some(first) => {
             let name = first.node.name();

@@ -4,6 +4,7 @@ mod large;
 mod laws;
 mod newest;
 mod outage;
+mod own;
 mod provided;
 
 use std::time::Duration;
