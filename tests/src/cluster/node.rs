@@ -20,6 +20,7 @@ pub struct Node {
     images: Vec<Vec<String>>,
     labels: Vec<(String, String)>,
     runtime: String,
+    architecture: String,
 }
 
 impl Node {
@@ -31,6 +32,7 @@ impl Node {
             images: Vec::new(),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             runtime: "containerd://2.4.2".to_owned(),
+            architecture: "amd64".to_owned(),
         }
     }
 
@@ -66,6 +68,13 @@ impl Node {
         self
     }
 
+    /// Sets the architecture, such as `arm64`.
+    #[must_use]
+    pub fn architecture(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.architecture);
+        self.label("kubernetes.io/arch", name)
+    }
+
     fn object(&self) -> Value {
         let labels: serde_json::Map<_, _> =
             self.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
@@ -81,7 +90,7 @@ impl Node {
             "conditions": [{ "type": "Ready", "status": "True", "reason": "Written", "message": "by a test" }],
             "nodeInfo": {
                 "containerRuntimeVersion": self.runtime,
-                "architecture": "amd64",
+                "architecture": self.architecture,
                 "operatingSystem": "linux",
                 "bootID": "",
                 "kernelVersion": "",

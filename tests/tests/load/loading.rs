@@ -2,11 +2,12 @@
 
 use std::{fs, process::Stdio};
 
+use berth_tests::cluster::Node;
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    Ran, archive, berth, full,
+    Ran, archive, berth, cluster, full,
     importer::{Importer, sum},
     loaded, nodes,
 };
@@ -62,6 +63,29 @@ async fn an_archive_comes_by_a_pipe_and_to_the_named_nodes_only() {
     assert_eq!(importer.got(&names[2]), Some(sum(&bytes)));
     assert!(importer.got(&names[1]).is_none() && loaded(&names[1]).await.is_null());
     assert!(!importer.arguments(&names[0]).contains("--label"));
+}
+
+/// Pods must not be sent to a node where the build cannot run, past one where it can.
+#[tokio::test]
+async fn a_node_of_another_architecture_is_passed_over_unless_there_are_no_others() {
+    let (importer, names) = (Importer::new(), nodes("alien", &["a"]).await);
+    let alien = Node::new("alien-z").label("test", "alien").image(&["registry.k8s.io/pause:3.10"]);
+    cluster().await.add(&alien.architecture("s390x")).await.unwrap();
+    let (file, via) = (importer.path("app.tar"), importer.via());
+    archive(&file, "one", &["app:alien"]).await;
+    let load = ["load", "app:alien", "--from", file.to_str().unwrap(), "--via", &via];
+    let ran = Ran::of(berth(&[&load[..], &["-l", "test=alien"]].concat()).await).await;
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 2), "{ran:?}");
+    let line = "alien-z: skipped: it is s390x, and the image is built for amd64\n";
+    assert!(ran.out.starts_with(line) && ran.out.contains("alien-a: loaded in "), "{ran:?}");
+    assert!(ran.err.ends_with(", to one node\n"), "{ran:?}");
+    assert!(importer.got("alien-z").is_none() && loaded("alien-z").await.is_null());
+    assert!(importer.got(&names[0]).is_some() && loaded(&names[0]).await.is_object());
+
+    let ran = Ran::of(berth(&[&load[..], &["--node", "alien-z"]].concat()).await).await;
+    assert!(ran.code == Some(0) && ran.out.starts_with("alien-z: loaded in "), "{ran:?}");
+    assert!(ran.err.starts_with("warning: alien-z: it is s390x, "), "{ran:?}");
+    assert!(importer.got("alien-z").is_some() && loaded("alien-z").await.is_object());
 }
 
 #[tokio::test]

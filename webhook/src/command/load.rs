@@ -109,10 +109,8 @@ async fn load(args: &Args) -> Result<Outcome, Failure> {
         None => source::find(&image).await?,
     };
     let taken = source.take(&image).await?;
+    let targets = for_whom_it_is_built(&targets, &taken);
     say(&format!("{image}: {} from {source}, to {}", bytes(taken.spooled.length), counted(targets.len())));
-    for line in plan::strangers(&targets, &taken.builds) {
-        say(&line);
-    }
     let failed = all(args, &client, &image, &targets, &taken).await;
     if failed.is_empty() {
         return Ok(Outcome::Done);
@@ -121,17 +119,34 @@ async fn load(args: &Args) -> Result<Outcome, Failure> {
     Err(Failure::Unavailable(anyhow!("{image}: {} of {of} nodes FAILED: {names}", failed.len())))
 }
 
+/// The nodes for whose architecture there is a build; the others are said to be skipped, for Pods must not be sent there.
+/// Where there are only others they stay: they may emulate what they are not.
+fn for_whom_it_is_built<'a>(targets: &'a [Target], taken: &Taken) -> Vec<&'a Target> {
+    let (strangers, own): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.is_strange_to(&taken.builds));
+    if own.is_empty() {
+        strangers
+            .iter()
+            .for_each(|target| say(&format!("warning: {}: {}", target.name, target.mismatch(&taken.builds))));
+        return strangers;
+    }
+    for target in strangers {
+        // Whoever reads it may have stopped; the others are loaded anyway.
+        let _unread = print(&format!("{}: skipped: {}\n", target.name, target.mismatch(&taken.builds)));
+    }
+    own
+}
+
 /// Brings the archive to all nodes, and returns the names of those that failed.
 async fn all<'a>(
     args: &Args,
     client: &Client,
     image: &Reference,
-    targets: &'a [Target],
+    targets: &[&'a Target],
     taken: &Taken,
 ) -> Vec<&'a str> {
     let board = Board::new(taken.spooled.length, targets.len());
     let loads = targets.iter().map(|target| {
-        let board = &board;
+        let (board, target) = (&board, *target);
         async move {
             let (taking, began) = (board.begin(&target.name), Instant::now());
             let ended = one(args, client, image, target, taken, &taking).await;

@@ -30,6 +30,17 @@ impl Target {
         let words = shlex::try_join(self.command.iter().map(String::as_str)).unwrap_or_default();
         format!("{}: {words}\n", self.name)
     }
+
+    /// Whether none of `builds` is for its architecture, as far as they say.
+    pub(super) fn is_strange_to(&self, builds: &[Build]) -> bool {
+        !builds.is_empty() && id(builds, &self.architecture).is_none()
+    }
+
+    /// What is wrong with it then.
+    pub(super) fn mismatch(&self, builds: &[Build]) -> String {
+        let has: Vec<&str> = builds.iter().map(|build| build.architecture.as_str()).collect();
+        format!("it is {}, and the image is built for {}", self.architecture, has.join(", "))
+    }
 }
 
 /// The nodes that `which` names, each with its command.
@@ -114,20 +125,6 @@ pub(super) fn id<'a>(builds: &'a [Build], architecture: &str) -> Option<&'a Dige
     builds.iter().find(fits).map(|build| &build.id)
 }
 
-/// What to say about nodes of an architecture that the archive has no build for.
-pub(super) fn strangers(targets: &[Target], builds: &[Build]) -> Vec<String> {
-    let has: Vec<&str> = builds.iter().map(|build| build.architecture.as_str()).collect();
-    let strange = targets.iter().filter(|target| !builds.is_empty() && id(builds, &target.architecture).is_none());
-    strange
-        .map(|Target { name, architecture, .. }| {
-            format!(
-                "warning: {name} is {architecture}, and the image is built for {}: it cannot run there",
-                has.join(", ")
-            )
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -188,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_of_another_architecture_is_told_and_gets_no_id() {
+    fn a_node_of_another_architecture_is_a_stranger_and_gets_no_id() {
         let build = |architecture: &str| Build {
             id: Digest::of(architecture.as_bytes()),
             architecture: architecture.to_owned(),
@@ -203,10 +200,9 @@ mod tests {
             architecture: architecture.to_owned(),
             command: Vec::new(),
         };
-        assert_eq!(
-            strangers(&[target("arm64"), target("s390x"), target("")], &builds),
-            ["warning: n is s390x, and the image is built for amd64, arm64: it cannot run there"]
-        );
-        assert!(strangers(&[target("s390x")], &[]).is_empty());
+        let strange = |architecture: &str| target(architecture).is_strange_to(&builds);
+        assert_eq!(["arm64", "s390x", ""].map(strange), [false, true, false]);
+        assert_eq!(target("s390x").mismatch(&builds), "it is s390x, and the image is built for amd64, arm64");
+        assert!(!target("s390x").is_strange_to(&[]), "nothing is known of it");
     }
 }
