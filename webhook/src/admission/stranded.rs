@@ -6,7 +6,8 @@ use super::{
     decode::Pod,
     fits::{Affinity, Fit, HOSTNAME, Needs, Operator, Term},
     gated::{Fate, Scene, fate, wanted_by},
-    place::{GATE, Requirement, WAITS},
+    note::Note,
+    place::{GATE, Placement, Requirement, WAITS},
 };
 use crate::{image::Reference, nodes::NodeView};
 
@@ -19,30 +20,54 @@ pub enum Outlook {
     Nowhere(String),
 }
 
-/// The outlook of `pod`, which was placed by `requirement` and is as [`unplaced`] makes it; none where nothing has
-/// changed, or nothing is known.
-pub fn outlook(pod: &Pod<'_>, requirement: &Requirement, namespace: &str, scene: Scene<'_>) -> Option<Outlook> {
-    let placement = match fate(pod, namespace, scene) {
-        Fate::Go(placement) if placement.held => placement,
-        Fate::Wait(notes) => {
-            let text = notes.first().map(|note| note.text.trim_start_matches(WAITS).trim_start().to_owned());
-            return text.map(Outlook::Nowhere);
-        }
-        Fate::Go(_) | Fate::Doubt(_) => return None,
+/// A Pod that was placed, in two forms, both gated.
+#[derive(Clone, Copy, Debug)]
+pub struct Stranded<'a> {
+    /// As it is.
+    pub held: &'a Pod<'a>,
+    /// As [`unplaced`] makes it.
+    pub free: &'a Pod<'a>,
+    /// By which it was placed.
+    pub requirement: &'a Requirement,
+}
+
+/// The outlook of `pod`; none where nothing has changed, or nothing is known.
+pub fn outlook(pod: Stranded<'_>, namespace: &str, scene: Scene<'_>) -> Option<Outlook> {
+    let nowhere = |notes: Vec<Note>| {
+        let note = notes.into_iter().find(|note| note.attention)?;
+        Some(Outlook::Nowhere(note.text.trim_start_matches(WAITS).trim_start().to_owned()))
     };
-    let needs = Needs::of(pod).ok()?;
-    let wanted = wanted_by(pod, namespace, scene);
+    match fate(pod.free, namespace, scene) {
+        Fate::Go(placement) if placement.held => {
+            let better = elsewhere(pod, &placement, namespace, scene).or_else(|| nowhere(placement.notes));
+            better.or_else(|| nowhere(remains(pod, namespace, scene)))
+        }
+        // Nodes that cannot tell are no better than those where it may go, as long as one of these may have what it needs.
+        Fate::Doubt(_) => nowhere(remains(pod, namespace, scene)),
+        Fate::Wait(notes) => nowhere(notes),
+        Fate::Go(_) => None,
+    }
+}
+
+/// What is to be said of the nodes where it may go.
+fn remains(pod: Stranded<'_>, namespace: &str, scene: Scene<'_>) -> Vec<Note> {
+    match fate(pod.held, namespace, scene) {
+        Fate::Go(Placement { notes, .. }) | Fate::Doubt(Placement { notes, .. }) | Fate::Wait(notes) => notes,
+    }
+}
+
+/// The nodes that it could use at once and where it may not go, where by now it would be placed as `placement` says.
+fn elsewhere(pod: Stranded<'_>, placement: &Placement, namespace: &str, scene: Scene<'_>) -> Option<Outlook> {
+    let needs = Needs::of(pod.free).ok()?;
+    let wanted = wanted_by(pod.free, namespace, scene);
     let better = |node: &NodeView<'_>| {
         let new = |hostname| placement.required.as_ref().is_none_or(|new| allows(new, hostname));
-        let other = node.hostname().is_some_and(|hostname| !allows(requirement, hostname) && new(hostname));
+        let other = node.hostname().is_some_and(|hostname| !allows(pod.requirement, hostname) && new(hostname));
         other && needs.fit(*node) == Fit::Now
     };
-    let elsewhere = listing(&wanted, scene).filter(better).map(|node| node.name().to_owned()).take(NAMED);
-    let elsewhere: Vec<_> = elsewhere.collect();
-    if !elsewhere.is_empty() {
-        return Some(Outlook::Elsewhere(elsewhere));
-    }
-    placement.notes.into_iter().find(|note| note.attention).map(|note| Outlook::Nowhere(note.text))
+    let nodes = listing(&wanted, scene).filter(better).map(|node| node.name().to_owned()).take(NAMED);
+    let nodes: Vec<_> = nodes.collect();
+    (!nodes.is_empty()).then_some(Outlook::Elsewhere(nodes))
 }
 
 /// The nodes that list all of `wanted`: what is only said of a node, or cannot be told, is no reason to act.
@@ -78,8 +103,14 @@ pub fn unplaced(pod: &mut Value) -> Option<Requirement> {
     if terms.iter().all(is_empty) {
         pod.pointer_mut("/spec/affinity/nodeAffinity")?.as_object_mut()?.remove(REQUIRED);
     }
-    pod.pointer_mut("/spec")?.as_object_mut()?.insert("schedulingGates".to_owned(), json!([{ "name": GATE }]));
+    gate(pod)?;
     Some(requirement)
+}
+
+/// Makes of a Pod one that waits.
+pub fn gate(pod: &mut Value) -> Option<()> {
+    pod.pointer_mut("/spec")?.as_object_mut()?.insert("schedulingGates".to_owned(), json!([{ "name": GATE }]));
+    Some(())
 }
 
 /// The last requirement on the hostname in `term`, and its place.

@@ -11,7 +11,7 @@ use crate::{
     admission::{
         gated::Scene,
         place::Requirement,
-        stranded::{Outlook, outlook, unplaced},
+        stranded::{Outlook, Stranded, gate, outlook, unplaced},
     },
     config,
     events::PodRef,
@@ -27,7 +27,9 @@ pub(super) struct Placed {
     /// When its condition became what it is, where that says that the scheduler finds no node.
     unschedulable: Option<Timestamp>,
     /// The Pod as if it was gated.
-    text: String,
+    held: String,
+    /// The same without `requirement`.
+    free: String,
     /// Since when that is known here.
     known: Option<Instant>,
     said: String,
@@ -62,6 +64,8 @@ impl Placed {
         let mut whole = serde_json::to_value(object).ok()?;
         whole.pointer_mut("/metadata")?.as_object_mut()?.remove("managedFields"); // long, and of no use here
         let unschedulable = unschedulable(&whole);
+        gate(&mut whole)?;
+        let held = whole.to_string();
         let requirement = unplaced(&mut whole)?;
         Some(Self {
             who: PodRef::of(metadata)?,
@@ -69,7 +73,8 @@ impl Placed {
             created: metadata.creation_timestamp.as_ref().map(|created| created.0),
             requirement,
             unschedulable,
-            text: whole.to_string(),
+            held,
+            free: whole.to_string(),
             known: None,
             said: String::new(),
             doomed: false,
@@ -99,8 +104,9 @@ impl Placed {
 
     /// Where it could be; none where that is where it was placed.
     pub(super) fn outlook(&self, scene: Scene<'_>) -> Option<Outlook> {
-        let pod = serde_json::from_str(&self.text).ok()?;
-        outlook(&pod, &self.requirement, &self.who.namespace, scene)
+        let (held, free) = (serde_json::from_str(&self.held).ok()?, serde_json::from_str(&self.free).ok()?);
+        let pod = Stranded { held: &held, free: &free, requirement: &self.requirement };
+        outlook(pod, &self.who.namespace, scene)
     }
 
     /// What helps, by the administrator's wish.

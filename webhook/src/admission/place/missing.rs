@@ -52,6 +52,10 @@ fn lack(inventory: &Inventory<'_>, needs: &Needs<'_>) -> String {
         return format!("no node that it can use has {image} ({reason})");
     }
     match (parts(inventory), all) {
+        // Of those that it cannot use nothing tells.
+        (parts, _) if parts.is_empty() && inventory.index.unknown_len() > 0 => {
+            format!("no node that it can use has {image}")
+        }
         (parts, _) if parts.is_empty() => format!("no node has {image}"),
         (parts, 2) => format!("no node has both {image} ({parts})"),
         (parts, _) => format!("no node has all of {image} ({parts})"),

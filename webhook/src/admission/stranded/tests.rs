@@ -35,17 +35,23 @@ fn pod(terms: &Value) -> Value {
     json!({ "metadata": {}, "spec": { "affinity": affinity, "containers": containers } })
 }
 
-/// The outlook of a Pod that was placed on `a`, in words.
-#[track_caller]
-fn check(nodes: &[(&str, &str)], want: &str) {
-    let mut pod = pod(&json!([{ "matchExpressions": [hostname("In", &["a"])] }]));
+/// The outlook of `pod`, which was placed.
+fn outlook_of(mut pod: Value, index: &Index) -> Option<Outlook> {
+    gate(&mut pod).unwrap();
+    let held = pod.to_string();
     let requirement = unplaced(&mut pod).unwrap();
-    let index = Index::from_nodes(nodes.iter().map(|(name, says)| node(name, says)), 50, Now::read());
+    let free = pod.to_string();
+    let (held, free) = (serde_json::from_str(&held).unwrap(), serde_json::from_str(&free).unwrap());
     let config = Config::default();
-    let scene = Scene { config: &config, own_namespace: "berth-system", index: &index, now: Instant::now() };
-    let text = pod.to_string();
-    let outlook = outlook(&serde_json::from_str(&text).unwrap(), &requirement, "shop", scene);
-    let words = match outlook {
+    let scene = Scene { config: &config, own_namespace: "berth-system", index, now: Instant::now() };
+    outlook(Stranded { held: &held, free: &free, requirement: &requirement }, "shop", scene)
+}
+
+/// The outlook of a Pod that was placed on `hostnames`, in words.
+#[track_caller]
+fn check_on(hostnames: &[&str], nodes: &[(&str, &str)], want: &str) {
+    let index = Index::from_nodes(nodes.iter().map(|(name, says)| node(name, says)), 50, Now::read());
+    let words = match outlook_of(pod(&json!([{ "matchExpressions": [hostname("In", hostnames)] }])), &index) {
         None => "as it was".to_owned(),
         Some(Outlook::Elsewhere(nodes)) => format!("on {}", nodes.join(" ")),
         Some(Outlook::Nowhere(why)) => why.split(": ").next().unwrap().to_owned(),
@@ -55,9 +61,13 @@ fn check(nodes: &[(&str, &str)], want: &str) {
 
 #[test]
 fn what_has_become_of_a_pod_that_was_placed_on_a() {
+    #[track_caller]
+    fn check(nodes: &[(&str, &str)], want: &str) {
+        check_on(&["a"], nodes, want);
+    }
     // Nothing has changed: there is no room on a, or another Pod must not be there.
     check(&[("a", "app"), ("b", "")], "as it was");
-    check(&[("a", "app down"), ("b", "empty")], "as it was"); // b may have it, which proves nothing
+    check(&[("a", "app"), ("b", "empty")], "as it was");
     // Its node died or was cordoned, and no other one has the image.
     check(&[("a", "app down"), ("b", "")], "only a (is not ready) can have app:dev; elsewhere");
     check(&[("a", "app cordoned"), ("b", "")], "only a (is cordoned) can have app:dev; elsewhere");
@@ -71,9 +81,21 @@ fn what_has_become_of_a_pod_that_was_placed_on_a() {
     check(&[("b", "app"), ("c", "app"), ("d", "app"), ("e", "app")], "on b c d");
     check(&[("a", "app"), ("b", "app cordoned")], "as it was");
     check(&[("b", "app down")], "only b (is not ready) can have app:dev; elsewhere");
-    // Lists that cannot tell prove nothing.
-    check(&[("a", ""), ("b", "empty")], "as it was");
     check(&[], "as it was");
+}
+
+/// A list that cannot tell is no reason to move a Pod, and none to be silent: where it may go the image is not.
+#[test]
+fn a_node_that_cannot_tell_does_not_hide_that_the_image_is_gone() {
+    let lost = "no node that it can use has app:dev";
+    check_on(&["a"], &[("a", ""), ("b", "empty")], lost);
+    check_on(&["a"], &[("b", "empty")], lost);
+    check_on(&["a"], &[("a", "app down"), ("b", "empty")], "only a (is not ready) can have app:dev; elsewhere");
+    // It may go to the one that cannot tell.
+    check_on(&["a", "b"], &[("a", ""), ("b", "empty")], "as it was");
+    check_on(&["a", "b"], &[("a", "app down"), ("b", "empty")], "as it was");
+    check_on(&["a"], &[("a", "empty")], "as it was");
+    check_on(&["a"], &[("a", ""), ("b", "app"), ("c", "empty")], "on b");
 }
 
 /// The requirement that is found in `terms`, and the terms that are left.
@@ -116,8 +138,6 @@ fn a_part_of_what_is_needed_is_nothing() {
     let mut pod = pod(&json!([{ "matchExpressions": [hostname("In", &["a"])] }]));
     let other = json!({ "name": "other", "image": "other:1", "imagePullPolicy": "Never" });
     pod["spec"]["containers"].as_array_mut().unwrap().push(other);
-    let requirement = unplaced(&mut pod).unwrap();
-    let text = pod.to_string();
     let other = "docker.io/library/other:1";
     let outlook = |b: &[&str]| {
         let with = |name, images: &[&str]| {
@@ -132,9 +152,7 @@ fn a_part_of_what_is_needed_is_nothing() {
             serde_json::from_value(node).unwrap()
         };
         let index = Index::from_nodes([with("a", &[APP, other]), with("b", b)], 50, Now::read());
-        let config = Config::default();
-        let scene = Scene { config: &config, own_namespace: "berth-system", index: &index, now: Instant::now() };
-        outlook(&serde_json::from_str(&text).unwrap(), &requirement, "shop", scene)
+        outlook_of(pod.clone(), &index)
     };
     assert_eq!(outlook(&[OTHER, APP]), None);
     assert_eq!(outlook(&[OTHER, other]), None);
