@@ -54,7 +54,7 @@ impl Preset {
         } else if id.starts_with("kind://") {
             Some(Self::Kind)
         } else if id.starts_with("k3s://") {
-            Some(if k3d_cluster(node.name).is_some() { Self::K3d } else { Self::K3s })
+            Some(if node.name.starts_with(K3D) { Self::K3d } else { Self::K3s })
         } else {
             None
         }
@@ -121,9 +121,9 @@ impl Via {
     }
 }
 
-/// `mine` of a node called `k3d-mine-agent-0`.
+/// `mine` of a node called `k3d-mine-agent-0`. One that was added by `k3d node create` has no cluster in its name.
 pub fn k3d_cluster(node: &str) -> Option<&str> {
-    let (rest, number) = node.strip_prefix("k3d-")?.rsplit_once('-')?;
+    let (rest, number) = node.strip_prefix(K3D)?.rsplit_once('-')?;
     let (cluster, role) = rest.rsplit_once('-')?;
     let is_node = number.bytes().all(|digit| digit.is_ascii_digit()) && matches!(role, "server" | "agent");
     is_node.then_some(cluster)
@@ -151,6 +151,8 @@ pub enum ViaError {
 const NODE: &str = "{node}";
 /// The one node of Docker Desktop, unless it is asked for several.
 pub const DOCKER_DESKTOP: &str = "docker-desktop";
+/// How k3d names its containers, and so its nodes.
+const K3D: &str = "k3d-";
 /// What `ctr` calls images.
 const IMAGES: [&str; 3] = ["images", "image", "i"];
 /// Source: containerd, `internal/cri/labels`: the kubelet's image garbage collection passes pinned images over.
@@ -220,6 +222,7 @@ mod tests {
             exec("docker", "desktop-worker")
         );
         assert_eq!(command("k3d-a-agent-0", "k3s://k3d-a-agent-0", false), exec("docker", "k3d-a-agent-0"));
+        assert_eq!(command("k3d-more-0", "k3s://k3d-more-0", false), exec("docker", "k3d-more-0"), "k3d node create");
         assert_eq!(command("docker-desktop", "", false).as_deref(), Some("docker load"));
         let remote = "ssh -o BatchMode=yes pi sudo -n k3s ctr -n k8s.io images import -";
         assert_eq!(command("pi", "k3s://pi", false).as_deref(), Some(remote));

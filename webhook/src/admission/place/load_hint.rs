@@ -17,13 +17,17 @@ pub(super) fn load_hint(node: Option<NodeView<'_>>, wanted: &[&Wanted]) -> Strin
     if node.and_then(|node| node.label("minikube.k8s.io/name")).is_some() {
         return format!("`minikube image load {}`", images.join(" "));
     }
-    let usual = usual(node, name, provider_id, &images.join(" "));
+    let preset = Preset::detect(Facts { name, provider_id, here: false });
     // One image a call.
     let image = if let [image] = images.as_slice() { image } else { "IMAGE" };
-    match Preset::detect(Facts { name, provider_id, here: false }) {
-        Some(_) => format!("{usual} or `berth load {image}`"),
-        None => format!("{usual} or `berth load {image} --via COMMAND`"),
+    let own = match preset {
+        Some(_) => format!("`berth load {image}`"),
+        None => format!("`berth load {image} --via COMMAND`"),
+    };
+    if preset == Some(Preset::K3d) && k3d_cluster(name).is_none() {
+        return own; // k3d asks for the cluster's name, which nothing tells
     }
+    format!("{} or {own}", usual(node, name, provider_id, &images.join(" ")))
 }
 
 /// Without Berth.
@@ -83,6 +87,7 @@ mod tests {
         check(hint("w", "k3s://w", containerd, "l"), &format!("`k3s ctr images import FILE` on a node {own}"));
         let k3d = format!("`k3d image import app:dev -c my-lab` {own}");
         check(hint("k3d-my-lab-agent-0", "k3s://k3d-my-lab-agent-0", containerd, "l"), &k3d);
+        check(hint("k3d-more-0", "k3s://k3d-more-0", containerd, "l"), "`berth load app:dev`");
         check(hint("docker-desktop", "", "docker://28", "l"), "`docker build` or `docker load` it");
         let desktop = format!("`docker save app:dev | docker exec -i NODE ctr -n k8s.io images import -` {own}");
         check(hint("desktop-worker", "kind://docker/desktop/desktop-worker", containerd, "l"), &desktop);
