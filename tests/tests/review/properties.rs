@@ -62,7 +62,7 @@ fn kind_of_operation(operation: &Value) -> String {
 }
 
 /// All that Berth ever writes into a Pod.
-const EVERY_KIND_OF_OPERATION: [&str; 25] = [
+const EVERY_KIND_OF_OPERATION: [&str; 26] = [
     "add /metadata/annotations",
     "add /metadata/annotations/berth.dev~1local-images",
     "add /metadata/annotations/berth.dev~1notes",
@@ -76,6 +76,7 @@ const EVERY_KIND_OF_OPERATION: [&str; 25] = [
     "add /spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution",
     "add /spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution/-",
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution",
+    "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/*/matchExpressions",
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/*/matchExpressions/-",
     "add /spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/-",
     "add /spec/containers/*/imagePullPolicy",

@@ -124,9 +124,9 @@ async fn load(args: &Args) -> Result<Outcome, Failure> {
 fn for_whom_it_is_built<'a>(targets: &'a [Target], taken: &Taken) -> Vec<&'a Target> {
     let (strangers, own): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.is_strange_to(&taken.builds));
     if own.is_empty() {
-        strangers
-            .iter()
-            .for_each(|target| say(&format!("warning: {}: {}", target.name, target.mismatch(&taken.builds))));
+        for target in &strangers {
+            say(&format!("warning: {}: {}", target.name, target.mismatch(&taken.builds)));
+        }
         return strangers;
     }
     for target in strangers {
