@@ -73,6 +73,10 @@ impl Client {
                 }
             }
         }
+        // Whom a registry lets in and shows nothing sees no less than a stranger.
+        if let (Some(missing @ Error::NotFound { .. }), None) = (&refused, &unanswered) {
+            return Err(missing.clone());
+        }
         match conversation.ask(None).await {
             // Strangers may be told anything.
             Err(error) if may_be_there(&error) => Err(match (unanswered, refused) {
