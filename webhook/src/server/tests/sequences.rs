@@ -18,7 +18,9 @@ fn sent() -> impl Strategy<Value = Sent> {
     let request = prop_oneof![
         4 => Just(REQUEST.to_vec()),
         4 => (0usize..20_000).prop_map(|length| posted("/echo", length)),
-        2 => (0usize..20_000).prop_map(|length| posted("/unread", length)),
+        // hyper takes in what its buffer holds of a body that nobody reads, and closes where that is not all; to the byte,
+        // how much it holds depends on how the bytes came.
+        2 => prop_oneof![0usize..4_000, 40_000usize..50_000].prop_map(|length| posted("/unread", length)),
         1 => (0usize..3_000).prop_map(|length| chunked("/echo", length)),
         1 => Just(b"GET / HTTP/1.1\r\nHost: berth\r\nConnection: close\r\n\r\n".to_vec()),
         1 => Just(b"GET / HTTP/1.0\r\nHost: berth\r\n\r\n".to_vec()),
