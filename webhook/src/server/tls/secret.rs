@@ -50,6 +50,8 @@ struct Seen {
     unlisted: bool,
     /// What is served.
     served: Option<Served>,
+    /// It was announced by one that had earned trust.
+    earned: bool,
     /// Since when the content is of a CA that nobody announced.
     doubted: Option<Instant>,
 }
@@ -128,14 +130,13 @@ impl Stored {
         // Looked at a little ahead: the one that is served must not expire while it is preferred.
         let soon = now.checked_add(2 * LOOK_EVERY).unwrap_or(now);
         let announced = seen.served.as_ref().is_none_or(|current| served.follows(current, &name, soon));
-        if !announced
-            && self.tls.is_established(PATIENCE)
-            && seen.doubted.get_or_insert_with(Instant::now).elapsed() < PATIENCE
-        {
+        let earned = seen.earned || self.tls.is_established(PATIENCE);
+        if !announced && earned && seen.doubted.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
             return Err(Trouble::Unannounced);
         }
         if self.tls.replace(served.clone().into(), now)? {
             info!(secret = self.settings.serving_secret, "serving with another certificate");
+            seen.earned = announced && earned;
         }
         seen.served = Some(served);
         Ok(())

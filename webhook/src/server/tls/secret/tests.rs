@@ -229,6 +229,23 @@ async fn what_no_api_server_has_taken_is_given_up_at_once() {
     assert!(world.serves(&good));
 }
 
+/// API servers keep their connections: a rotation may be long over before one of them takes the new certificate.
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_inherits_the_trust_in_what_it_follows() {
+    let (good, next, strange) = (Issued::good(), Issued::good(), Issued::good());
+    let world = World::start([listed(&good.announcing(&next))]);
+    until(|| world.serves(&good)).await;
+    assert!(world.called(&good).await);
+    world.sees(&next);
+    assert!(world.serves(&next));
+    world.sees(&strange);
+    assert!(world.serves(&next));
+    time::sleep(PATIENCE + LOOK_EVERY).await;
+    assert!(world.serves(&strange), "nobody announced it, and nobody takes it back");
+    world.sees(&good);
+    assert!(world.serves(&good), "that one has earned nothing");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_is_about_to_expire_is_given_up_for_one_that_nobody_announced() {
     let names = Settings::berth("berth-system").names();
