@@ -27,9 +27,7 @@ pub(super) struct Placed {
     /// When its condition became what it is, where that says that the scheduler finds no node.
     unschedulable: Option<Timestamp>,
     /// The Pod as if it was gated.
-    held: String,
-    /// The same without `requirement`.
-    free: String,
+    text: String,
     /// Since when that is known here.
     known: Option<Instant>,
     said: String,
@@ -65,7 +63,7 @@ impl Placed {
         whole.pointer_mut("/metadata")?.as_object_mut()?.remove("managedFields"); // long, and of no use here
         let unschedulable = unschedulable(&whole);
         gate(&mut whole)?;
-        let held = whole.to_string();
+        let text = whole.to_string();
         let requirement = unplaced(&mut whole)?;
         Some(Self {
             who: PodRef::of(metadata)?,
@@ -73,8 +71,7 @@ impl Placed {
             created: metadata.creation_timestamp.as_ref().map(|created| created.0),
             requirement,
             unschedulable,
-            held,
-            free: whole.to_string(),
+            text,
             known: None,
             said: String::new(),
             doomed: false,
@@ -104,7 +101,10 @@ impl Placed {
 
     /// Where it could be; none where that is where it was placed.
     pub(super) fn outlook(&self, scene: Scene<'_>) -> Option<Outlook> {
-        let (held, free) = (serde_json::from_str(&self.held).ok()?, serde_json::from_str(&self.free).ok()?);
+        let mut free = serde_json::from_str(&self.text).ok()?;
+        unplaced(&mut free)?;
+        let free = free.to_string();
+        let (held, free) = (serde_json::from_str(&self.text).ok()?, serde_json::from_str(&free).ok()?);
         let pod = Stranded { held: &held, free: &free, requirement: &self.requirement };
         outlook(pod, &self.who.namespace, scene)
     }
